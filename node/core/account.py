@@ -1,0 +1,179 @@
+"""The account of a lane: what may be admitted, what a closed request costs, what the totals are afterwards.
+
+Pure transitions over (lane, pair). Whoever stores them applies a transition under the lane's and the pair's row lock and
+makes it durable before acting on it. Inequalities only: messages may arrive in any order (protocol rule 2).
+Keeps INV3 and INV12; the pair inequality is the off-chain side of INV2.
+"""
+
+from dataclasses import dataclass, replace
+
+from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneFrozen
+from node.core.messages import Receipt, Terms, Voucher
+from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature, Status, TokenCount
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """Running totals of one lane and generation, amounts in base units.
+
+    `charged` is the cumulative of the last receipt (`base` before the first). `claimed` is the escrow's lifetime total.
+    """
+
+    key: LaneKey
+    base: Amount = Amount(0)
+    charged: Amount = Amount(0)
+    reserved: Amount = Amount(0)
+    best: Amount = Amount(0)
+    claimed: Amount = Amount(0)
+    cap: Amount = Amount(U128_MAX)
+    seq: Micros = Micros(0)
+    count: int = 0
+    is_frozen: bool = False
+
+    @property
+    def committed(self) -> Amount:
+        """This lane's share of the pair's cover: what the chain or we have charged, and what is in flight."""
+        return Amount(max(self.charged, self.claimed) + self.reserved)
+
+    @property
+    def room(self) -> Amount:
+        """What the signed ceiling still allows (may be negative after a resync)."""
+        return Amount(min(self.best, self.cap) - self.charged - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class PairState:
+    """`cover` = min over blocks finalised..head of allotted - thawing; `committed` = sum of the lanes' shares."""
+
+    payer: Address
+    payee: Address
+    cover: Amount = Amount(0)
+    committed: Amount = Amount(0)
+
+    @property
+    def cover_left(self) -> Amount:
+        """What may still be admitted in all lanes together."""
+        return Amount(self.cover - self.committed)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A checked wish to serve one request: stored whole, so that an auditor can re-check it later."""
+
+    key: LaneKey
+    voucher: Voucher
+    signature: Signature
+    terms: Terms
+    salt: Bytes32
+    received_at: Seconds
+    lease: int
+
+    @property
+    def request_id(self) -> Bytes32:
+        """The client's id of the request; unique within (payer, lane)."""
+        return self.terms.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a served request ended; `charge` <= the reservation."""
+
+    status: Status
+    tokens: TokenCount
+    charge: Amount
+    response_hash: Bytes32
+    answer_hash: Bytes32
+
+
+def admit(lane: LaneState, pair: PairState, admission: Admission) -> tuple[LaneState, PairState]:
+    """Reserve `maxPrice` in the lane and the pair (rule 2). Raises LaneFrozen, CeilingTooLow or CoverTooLow.
+
+    A refusal still carries a raised ceiling for the caller to keep: see `raise_ceiling`.
+    """
+    if lane.is_frozen:
+        raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=lane.charged)
+    raised = raise_ceiling(lane, admission.voucher.ceiling)
+    wanted = admission.terms.max_price
+    if raised.room < wanted:
+        raise CeilingTooLow(
+            "the signed ceiling is too low for this request",
+            shortfall=wanted - raised.room,
+            best_ceiling=raised.best,
+            charged=raised.charged,
+            reserved=raised.reserved,
+            cap=raised.cap,
+        )
+    after = replace(raised, reserved=Amount(raised.reserved + wanted))
+    return after, _cover(pair, lane, after, wanted)
+
+
+def raise_ceiling(lane: LaneState, ceiling: Amount) -> LaneState:
+    """The best ceiling never falls, whatever order vouchers arrive in."""
+    return replace(lane, best=max(lane.best, ceiling))
+
+
+def _cover(pair: PairState, before: LaneState, after: LaneState, wanted: Amount) -> PairState:
+    if pair.cover_left < wanted:
+        raise CoverTooLow(
+            "the escrow's allotment for this pair is used up: allot more",
+            shortfall=wanted - pair.cover_left,
+            cover=pair.cover,
+            cover_left=max(pair.cover_left, 0),
+        )
+    return replace(pair, committed=Amount(pair.committed - before.committed + after.committed))
+
+
+def next_seq(lane: LaneState, now: Micros) -> Micros:
+    """Strictly increasing within a lane and generation, even when the clock steps back."""
+    return Micros(max(lane.seq + 1, now))
+
+
+def close(
+    lane: LaneState,
+    pair: PairState,
+    admission: Admission,
+    outcome: Outcome,
+    now: Micros,
+) -> tuple[LaneState, PairState, Receipt]:
+    """Turn a reservation into a charge and its receipt (rule 4); the rest of the reservation is released.
+
+    Raises Broken when the outcome would charge more than was reserved: nothing is written then.
+    """
+    reserved = admission.terms.max_price
+    if not 0 <= outcome.charge <= reserved:
+        raise Broken("charge above its reservation", charge=outcome.charge, reserved=reserved)
+    if lane.reserved < reserved:
+        raise Broken("the lane holds less than this reservation", lane_reserved=lane.reserved, reserved=reserved)
+    after = replace(
+        lane,
+        reserved=Amount(lane.reserved - reserved),
+        charged=Amount(lane.charged + outcome.charge),
+        seq=next_seq(lane, now),
+        count=lane.count + 1,
+    )
+    return after, _released(pair, lane, after), _receipt(after, admission, outcome)
+
+
+def _released(pair: PairState, before: LaneState, after: LaneState) -> PairState:
+    return replace(pair, committed=Amount(pair.committed - before.committed + after.committed))
+
+
+def _receipt(lane: LaneState, admission: Admission, outcome: Outcome) -> Receipt:
+    terms = admission.terms
+    return Receipt(
+        payer=lane.key.payer,
+        payee=lane.key.payee,
+        lane=lane.key.lane,
+        generation=lane.key.generation,
+        seq=lane.seq,
+        request_id=terms.request_id,
+        context=admission.voucher.context,
+        request_hash=terms.request_hash,
+        response_hash=outcome.response_hash,
+        answer_hash=outcome.answer_hash,
+        prompt_tokens=outcome.tokens.prompt,
+        completion_tokens=outcome.tokens.completion,
+        status=outcome.status,
+        charge=outcome.charge,
+        cumulative=lane.charged,
+    )
