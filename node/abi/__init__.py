@@ -1,0 +1,1 @@
+"""ABI and bytecode of the contracts, as built by forge (a test compares them)."""

@@ -1,0 +1,1 @@
+"""The auditor: proves or refutes a settlement ledger. Shares no code with what it audits."""

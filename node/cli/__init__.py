@@ -1,0 +1,1 @@
+"""Command lines, one a module; scripts/ holds their shims."""

@@ -1,7 +1,7 @@
 """The account of a lane: what may be admitted, what a closed request costs, what the totals are afterwards.
 
-Pure transitions over (lane, pair). Whoever stores them applies a transition under the lane's and the pair's row lock and
-makes it durable before acting on it. Inequalities only: messages may arrive in any order (protocol rule 2).
+Pure transitions over (lane, pair). Whoever stores them applies a transition under the lane's and the pair's row lock
+and makes it durable before acting on it. Inequalities only: messages may arrive in any order (protocol rule 2).
 Keeps INV3 and INV12; the pair inequality is the off-chain side of INV2.
 """
 

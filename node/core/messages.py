@@ -1,6 +1,6 @@
-"""The signed messages of the protocol as frozen structs with their EIP-712 hash. They check no rule: see voucher, account.
+"""The signed messages of the protocol as frozen structs with their EIP-712 hash. They check no rule: see voucher.
 
-Every type string stands once, here; `tests/vectors/eip712.json` is read by pytest and forge so that the contracts agree.
+Every type string stands once, here; `tests/vectors/eip712.json` is read by pytest and forge, so the contracts agree.
 """
 
 from dataclasses import dataclass

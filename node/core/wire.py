@@ -1,6 +1,6 @@
 """Messages as JSON: camelCase names, 0x-hex bytes, decimal strings for integers that may exceed 2^53. Both directions.
 
-Parsing is where ids become canonical (threat I5): one byte string per id whatever the letter case, anything else refused.
+Parsing is where ids become canonical (threat I5): one byte string per id whatever the letter case, all else refused.
 """
 
 from dataclasses import fields

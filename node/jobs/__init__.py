@@ -1,0 +1,1 @@
+"""Timers: each job finds due rows and calls one service. Holds no state of its own."""

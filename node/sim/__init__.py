@@ -1,0 +1,1 @@
+"""The simulator: drives the node's own pure rules with a simulated clock, engine and network."""

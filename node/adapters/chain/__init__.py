@@ -1,0 +1,1 @@
+"""The chain by JSON-RPC."""

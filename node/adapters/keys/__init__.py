@@ -1,0 +1,1 @@
+"""Private keys, signing and recovery."""

@@ -1,0 +1,77 @@
+"""An engine's load as its own node knows it, every request in flight included (promised, queued, prefilling, decoding).
+
+The node relays every stream, so it counts tokens itself and needs no metrics of the engine, which are late (the paper
+polls them every 3 s and does not add its own work in between, which makes nodes herd).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Job(NamedTuple):
+    """A decoding answer: expected tokens to come, and LLM tokens in its KV cache now."""
+
+    remaining: float
+    context: int
+
+
+class Queued(NamedTuple):
+    """A request that the engine has not started: its prompt and the expected answer."""
+
+    prompt: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What bounds a batch: KV room in LLM tokens, sequences, prompt tokens prefilled in one step."""
+
+    kv_room: int
+    max_sequences: int
+    chunk: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """Jobs sorted by `remaining`, ascending; the queue in order of arrival."""
+
+    jobs: list[Job]
+    queue: list[Queued]
+    limits: EngineLimits
+
+    @property
+    def kv_tokens(self) -> int:
+        """LLM tokens in the KV caches now."""
+        return sum(job.context for job in self.jobs)
+
+    @property
+    def usage(self) -> float:
+        """Share of the KV room in use."""
+        return self.kv_tokens / self.limits.kv_room
+
+    @property
+    def in_flight(self) -> int:
+        """Requests decoding or queued."""
+        return len(self.jobs) + len(self.queue)
+
+
+def has_room(load: EngineLoad, prompt: int, expected: float, headroom: float) -> bool:
+    """Whether one more request fits without a preemption later, as far as expectations tell.
+
+    An engine admits on the prompt alone and throws work away when the answers outgrow its memory; so the gate looks at
+    the highest KV use yet to come if everybody ends as expected.
+    """
+    if load.in_flight >= load.limits.max_sequences:
+        return False
+    others = [*load.jobs, *(Job(waiting.expected, waiting.prompt) for waiting in load.queue)]
+    return peak_tokens(others, Job(expected, prompt)) <= load.limits.kv_room * headroom
+
+
+def peak_tokens(others: list[Job], newcomer: Job) -> float:
+    """The highest KV use over time: just before each end, all that have not ended have grown by the same steps."""
+    jobs = sorted([*others, newcomer], reverse=True)
+    peak = held = 0.0
+    for alive, job in enumerate(jobs, start=1):
+        held += job.context
+        peak = max(peak, held + alive * job.remaining)
+    return peak

@@ -1,0 +1,58 @@
+"""What a dispatcher has learned about a peer from the work it did: promises are compared with deeds.
+
+A peer that claims to be idle and fast and is not gets its later bids corrected by its own record, so it loses work within
+a few requests; one that fails is left alone for a while. Local memory only, never gossip: nobody can slander anybody.
+"""
+
+from dataclasses import dataclass, replace
+from math import exp, log
+
+from node.core.routing.types import Bid
+
+PRIOR_WEIGHT = 4.0
+"""Imaginary kept promises a newcomer starts with, so that one slow answer condemns nobody."""
+MEMORY = 0.95
+"""Weight kept by the past per request: about twenty requests."""
+LARGEST_LOG = 3.0
+"""One answer counts as at most e^3 = 20 times too slow."""
+FIRST_BACKOFF_SECONDS = 2.0
+LONGEST_BACKOFF_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """Weighted sum of log(measured / promised) and its weight; failures in a row and until when to leave it alone."""
+
+    log_sum: float = 0.0
+    weight: float = 0.0
+    failures: int = 0
+    avoid_until: float = 0.0
+
+    def correction(self) -> float:
+        """Factor on this peer's promised seconds. Never below one: a modest claim needs no reward, it comes by itself."""
+        return exp(max(self.log_sum / (self.weight + PRIOR_WEIGHT), 0.0))
+
+    def is_avoided(self, now: float) -> bool:
+        """Whether it failed too recently to be asked."""
+        return now < self.avoid_until
+
+
+NEWCOMER = PeerRecord()
+
+
+def next_record_after_answer(record: PeerRecord, promised_seconds: float, measured_seconds: float) -> PeerRecord:
+    """The record after an answer. Both times are for the answer's true length."""
+    ratio = log(max(measured_seconds, 1e-3) / max(promised_seconds, 1e-3))
+    ratio = max(min(ratio, LARGEST_LOG), -LARGEST_LOG)
+    return PeerRecord(record.log_sum * MEMORY + ratio, record.weight * MEMORY + 1.0)
+
+
+def next_record_after_failure(record: PeerRecord, now: float) -> PeerRecord:
+    """The record after a refusal in bad faith, a time-out, or a broken stream: back off, twice as long each time."""
+    seconds = min(FIRST_BACKOFF_SECONDS * 2.0**record.failures, LONGEST_BACKOFF_SECONDS)
+    return replace(record, failures=record.failures + 1, avoid_until=now + seconds)
+
+
+def corrected_finish_seconds(bid: Bid, record: PeerRecord, tokens: float) -> float:
+    """When the bidder will really finish, as far as its record tells."""
+    return bid.forecast.finish_seconds(tokens) * record.correction()
