@@ -27,7 +27,7 @@ class StakeTable:
     __slots__ = ("_addresses", "_sums")
 
     def __init__(self, stakes: Iterable[tuple[Address, Amount]]) -> None:
-        rows = sorted((address, stake) for address, stake in stakes if stake > 0)
+        rows: list[tuple[Address, int]] = sorted((address, stake) for address, stake in stakes if stake > 0)
         self._addresses = [address for address, _ in rows]
         self._sums = list(accumulate(stake for _, stake in rows))
 

@@ -40,7 +40,7 @@ def _jobs_at_start(load: EngineLoad, steps: float) -> list[Job]:
 def _wait_for_room(load: EngineLoad, speed: Speed, prompt: int) -> tuple[float, float]:
     """Seconds, and decode steps meanwhile, until the engine can admit everybody queued and the newcomer."""
     limits = load.limits
-    held = load.kv_tokens
+    held = float(load.kv_tokens)
     need = held + sum(queued.prompt for queued in load.queue) + prompt
     count = load.in_flight + 1
     seconds = steps = 0.0

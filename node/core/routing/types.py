@@ -1,6 +1,6 @@
-"""The facts routing decides on and the decisions it can make. Times are seconds, money is base units; nothing decides here.
+"""The facts routing decides on and the decisions it can make; nothing decides here.
 
-Seconds are floats: they are estimates, never money.
+Times are seconds as floats (estimates, never money); money is integer base units.
 """
 
 from dataclasses import dataclass
@@ -89,6 +89,7 @@ class RouteRequest:
     prompt_tokens: int
     max_tokens: int
     finish_by: float | None = None
+    """Seconds from now (the deadline is relative: no clock in core)."""
     path: tuple[Address, ...] = ()
     demands: Demands = NO_DEMANDS
 
