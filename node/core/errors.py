@@ -143,6 +143,14 @@ class ChainUnavailable(Unavailable):
     """No RPC endpoint answers, or its head is too old."""
 
 
+class CallReverted(Refused):
+    """A contract refuses the call; `error` is its custom error's name, the facts are the error's values."""
+
+
+class TxRefused(Refused):
+    """Every RPC endpoint refuses the transaction (nonce used, underpriced, no gas money); it was not sent."""
+
+
 class PeerFailed(Unavailable):
     """Another node did not keep its part before the first token."""
 
