@@ -1,0 +1,204 @@
+"""From the bytes of an OpenAI-shaped answer to its choices: what payer and payee both hash and count. Sans I/O.
+
+Payee and payer run this same code over the same bytes, so that they never disagree on the answer's hash or on the text
+that is billed. It decides nothing: no status, no price, no verdict.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.core.choices import Choice
+from node.core.errors import BadRequest
+
+MAX_EVENT_BYTES = 1 << 20
+"""An event larger than this is an attack on memory, not a token (threat H7)."""
+MAX_CHOICES = 128
+"""No OpenAI route answers with more; a larger index is an attack on memory."""
+DONE = "[DONE]"
+_LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would also cut at U+2028, which JSON may hold unescaped
+
+
+@dataclass(frozen=True, slots=True)
+class SseEvent:
+    """One server-sent event: its bytes as they came, and its data or its comment."""
+
+    raw: bytes
+    data: str | None
+    comment: str | None
+
+    @property
+    def is_done(self) -> bool:
+        """The terminal event of an OpenAI stream."""
+        return self.data == DONE
+
+    def chunk(self) -> dict[str, Any] | None:
+        """The JSON object in `data`, or None when there is none."""
+        if self.data is None or self.is_done:
+            return None
+        try:
+            value = json.loads(self.data)
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+
+class SseParser:
+    """Cuts a byte stream into events, whatever the chunk borders. Raises BadRequest for an endless event."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events completed by these bytes, in order."""
+        self._rest += data
+        events = []
+        while (end := _event_end(self._rest)) is not None:
+            raw, self._rest = self._rest[:end], self._rest[end:]
+            events.append(_event_of(raw))
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise BadRequest("an event of this stream has no end", limit=MAX_EVENT_BYTES)
+        return events
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes of an unfinished event: not empty at the end of a stream that was cut in mid-event."""
+        return self._rest
+
+
+def _event_end(data: bytes) -> int | None:
+    """Where the first event ends (after its blank line), for both line endings in use."""
+    ends = [at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := data.find(gap)) >= 0]
+    return min(ends) if ends else None
+
+
+def _event_of(raw: bytes) -> SseEvent:
+    data: list[str] = []
+    comments: list[str] = []
+    for line in _LINE_END.split(raw.decode("utf-8", "replace")):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            data.append(value)
+        elif not name and value:
+            comments.append(value)
+    return SseEvent(raw, "\n".join(data) if data else None, "\n".join(comments) if comments else None)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One choice while it grows."""
+
+    key: str = "content"
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    tool_calls: dict[int, dict[str, str]] = field(default_factory=dict)
+    finish_reason: str | None = None
+
+
+class Assembler:
+    """Collects the chunks of one stream; order and splitting of the chunks do not matter to the result."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, _Part] = {}
+        self.usage: Mapping[str, Any] | None = None
+        self.error: Mapping[str, Any] | None = None
+
+    def feed(self, chunk: Mapping[str, Any]) -> None:
+        """Add one chunk's JSON. Members that are not part of an answer are ignored."""
+        if isinstance(chunk.get("usage"), dict):
+            self.usage = chunk["usage"]
+        if isinstance(chunk.get("error"), dict):
+            self.error = chunk["error"]
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                self._feed_choice(choice)
+
+    def _feed_choice(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index", 0)
+        if not isinstance(index, int) or not 0 <= index < MAX_CHOICES:
+            raise BadRequest("a choice's index is out of range", index=str(index)[:20])
+        part = self._parts.setdefault(index, _Part())
+        if isinstance(reason := choice.get("finish_reason"), str):
+            part.finish_reason = reason
+        if isinstance(text := choice.get("text"), str):
+            part.key = "text"
+            part.text.append(text)
+        delta = choice.get("delta", choice.get("message"))
+        if isinstance(delta, dict):
+            _feed_delta(part, delta)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything that counts as a token has been delivered yet."""
+        return any(billable_text(choice) for choice in self.choices())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice has its finish reason (and there is one)."""
+        return bool(self._parts) and all(part.finish_reason is not None for part in self._parts.values())
+
+    def choices(self) -> tuple[Choice, ...]:
+        """The answer so far, by index."""
+        return tuple(_choice_of(index, part) for index, part in sorted(self._parts.items()))
+
+
+def _feed_delta(part: _Part, delta: Mapping[str, Any]) -> None:
+    if isinstance(content := delta.get("content"), str):
+        part.text.append(content)
+    # vLLM says "reasoning", other engines "reasoning_content"; some send both with the same text
+    reasoning = delta.get("reasoning") or delta.get("reasoning_content")
+    if isinstance(reasoning, str):
+        part.reasoning.append(reasoning)
+    calls = delta.get("tool_calls")
+    for place, call in enumerate(calls if isinstance(calls, list) else ()):
+        if isinstance(call, dict):
+            _feed_tool_call(part, place, call)
+
+
+def _feed_tool_call(part: _Part, place: int, call: Mapping[str, Any]) -> None:
+    index = call.get("index", place)
+    if not isinstance(index, int) or not 0 <= index < MAX_CHOICES:
+        raise BadRequest("a tool call's index is out of range", index=str(index)[:20])
+    held = part.tool_calls.setdefault(index, {"id": "", "type": "function", "name": "", "arguments": ""})
+    if isinstance(call.get("id"), str) and call["id"]:
+        held["id"] = call["id"]
+    if isinstance(call.get("type"), str) and call["type"]:
+        held["type"] = call["type"]
+    function = call.get("function")
+    for name in ("name", "arguments"):
+        if isinstance(function, dict) and isinstance(function.get(name), str):
+            held[name] += function[name]
+
+
+def _choice_of(index: int, part: _Part) -> Choice:
+    calls = tuple(
+        {
+            "id": call["id"],
+            "type": call["type"],
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for _, call in sorted(part.tool_calls.items())
+    )
+    return Choice(index, "".join(part.text), part.finish_reason, part.key, "".join(part.reasoning), calls)
+
+
+def choices_of_body(body: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """The choices of an unstreamed answer: the same as if its message had come as one chunk."""
+    assembler = Assembler()
+    assembler.feed(body)
+    return assembler.choices()
+
+
+def billable_text(choice: Choice) -> str:
+    """The delivered text that the completion count re-encodes: visible reasoning, content, then tool calls."""
+    calls = (call["function"] for call in choice.tool_calls)
+    return choice.reasoning + choice.content + "".join(call["name"] + call["arguments"] for call in calls)
+
+
+def billable_texts(choices: Sequence[Choice]) -> list[str]:
+    """One text a choice; the completion count is the sum over them."""
+    return [billable_text(choice) for choice in choices]
