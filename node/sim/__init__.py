@@ -1,1 +1,1 @@
-"""The simulator: drives the node's own pure rules with a simulated clock, engine and network."""
+"""A discrete-event simulator that drives the node's own pure routing code with simulated clock, engines and network."""

@@ -31,6 +31,12 @@ class ServeHours:
         return minute >= self.start_minute or minute < self.end_minute
 
 
+# Above its user: the paper's settings below are built when the module is read.
+def _check_range(name: str, given: float, low: float, high: float) -> None:
+    if not low <= given <= high:
+        raise BadProviderConfig(f"{name}: {given} is not within {low} and {high}", setting=name)
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
     """How this provider takes part. Frequencies and usages are shares in [0, 1]; 0 in a limit means "no limit"."""
@@ -141,8 +147,3 @@ def _parse_address(text: str) -> Address:
         return Address(bytes.fromhex(text.removeprefix("0x")))
     except ValueError as exc:
         raise BadProviderConfig(f"blocklist: {text!r} is not an address", setting="blocklist") from exc
-
-
-def _check_range(name: str, given: float, low: float, high: float) -> None:
-    if not low <= given <= high:
-        raise BadProviderConfig(f"{name}: {given} is not within {low} and {high}", setting=name)

@@ -1,0 +1,249 @@
+"""What all simulated systems share: nodes with their engines and estimates, requests, the record of what came of them.
+
+Holds no routing rule: systems (node/sim/systems) ask the policies of node/core/routing.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from node.core.hashing import keccak, word
+from node.core.routing.config import ProviderConfig
+from node.core.routing.draw import StakeTable
+from node.core.routing.forecast import build_forecast, idle_finish_seconds
+from node.core.routing.lengths import LengthModel
+from node.core.routing.load import EngineLoad, Job, Queued, has_room
+from node.core.routing.policy import Policy, build_policy
+from node.core.routing.speed import SpeedLearner
+from node.core.routing.trust import NEWCOMER, PeerRecord
+from node.core.routing.types import Forecast, Here
+from node.core.types import Address, Amount, Bytes32
+from node.sim.engine import Engine, Work
+from node.sim.kernel import Kernel
+from node.sim.network import Network
+from node.sim.profiles import scale_profile
+from node.sim.record import Recorder
+from node.sim.scenario import NodeSpec, Scenario
+from node.sim.workload import Arrival, stream
+
+FIRST_GUESS_ERROR = 1.3
+"""A node starts with a speed guess off by up to this factor either way, and learns."""
+HEADROOM = 1.0
+"""Share of the KV room the gate may plan to fill."""
+
+
+class Request:
+    """One request on its way through a system."""
+
+    __slots__ = (
+        "arrival", "asking", "bid", "first_at", "hops", "holder", "number", "path", "request_id", "restarts", "sent_at",
+        "work",
+    )  # fmt: skip
+
+    def __init__(self, number: int, arrival: Arrival, request_id: Bytes32) -> None:
+        self.number, self.arrival, self.request_id = number, arrival, request_id
+        self.first_at = self.sent_at = -1.0
+        self.hops = self.restarts = 0
+        self.path: tuple[Address, ...] = ()
+        self.holder: SimNode | None = None
+        self.work: Work | None = None
+        self.bid: Forecast | None = None
+        self.asking = False
+
+
+class System(Protocol):
+    """A way of running the nodes. Built from the world; told of arrivals and of what engines do."""
+
+    def arrive(self, request: Request) -> None:
+        """A user's request reaches its own node."""
+
+    def on_done(self, node: "SimNode", request: Request) -> None:
+        """The answer is complete at `node`."""
+
+    def on_room(self, node: "SimNode") -> None:
+        """Something ended on the engine of `node`."""
+
+    def on_lost(self, node: "SimNode", requests: list[Request]) -> None:
+        """`node` died or left with these on it."""
+
+
+class SimNode:
+    """One node: an engine, what it has learned, its queue and its settings."""
+
+    __slots__ = (
+        "address", "alive", "config", "dice", "died_at", "earned", "engine", "index", "learner", "lengths", "policy",
+        "promised", "queue", "records", "served", "spec", "spent", "stake", "system", "world",
+    )  # fmt: skip
+
+    def __init__(self, world: "World", index: int, spec: NodeSpec, config: ProviderConfig) -> None:
+        self.world, self.index, self.spec, self.config = world, index, spec, config
+        self.address = Address(keccak(b"node" + word(index))[:20])
+        self.dice = stream(world.seed, f"node/{index}")
+        self.policy: Policy = build_policy(config)
+        guess = scale_profile(spec.engine, FIRST_GUESS_ERROR ** self.dice.uniform(-1, 1))
+        self.learner = SpeedLearner(guess.speed)
+        self.lengths = LengthModel()
+        self.engine = Engine(world.kernel, spec.engine, self)
+        self.queue: deque[Request] = deque()
+        self.promised: deque[tuple[float, int]] = deque()
+        self.records: dict[int, PeerRecord] = {}
+        self.stake, self.alive, self.died_at = spec.stake, spec.joins_at <= 0, float("inf")
+        self.served = self.earned = self.spent = 0
+
+    # ---- what the node knows of its own engine: the input of the pure code ----
+
+    def expected_tokens(self, max_tokens: int) -> float:
+        """Expected length of a new answer."""
+        return self.lengths.remaining(0, max_tokens)
+
+    def load(self) -> EngineLoad:
+        """The engine's load, every request in flight counted with what the node has seen of it."""
+        engine, remaining = self.engine, self.lengths.remaining
+        step = engine.steps_now() + 1
+        jobs = []
+        for work in engine.running:
+            made = step - work.start_step
+            jobs.append(Job(remaining(work.made + made, work.key.arrival.max_tokens), work.prompt + made))
+        jobs.sort()
+        queue = [
+            Queued(work.prompt, remaining(work.made, work.key.arrival.max_tokens))
+            for line in (engine.prefilling, engine.waiting)
+            for work in line
+        ]
+        return EngineLoad(jobs, queue, engine.limits)
+
+    def here(self, request: Request) -> Here:
+        """The engine as a policy sees it, for this request."""
+        arrival, load, speed = request.arrival, self.load(), self.learner.speed()
+        expected = self.expected_tokens(arrival.max_tokens)
+        has_slot = not self.queue and has_room(load, arrival.prompt, expected, HEADROOM)
+        for waiting in self.queue:
+            load.queue.append(Queued(waiting.arrival.prompt, self.expected_tokens(waiting.arrival.max_tokens)))
+        forecast = build_forecast(load, speed, arrival.prompt, expected)
+        idle = idle_finish_seconds(speed, arrival.prompt, expected)
+        return Here(forecast, idle, load.usage, load.in_flight, has_slot)
+
+    def has_slot(self, request: Request) -> bool:
+        """Whether the engine can take this request now without throwing work away later."""
+        expected = self.expected_tokens(request.arrival.max_tokens)
+        return has_room(self.load(), request.arrival.prompt, expected, HEADROOM)
+
+    def submit(self, request: Request) -> None:
+        """Hand it to the engine."""
+        request.holder = self
+        request.work = Work(request, request.arrival.prompt, request.arrival.tokens)
+        self.engine.submit(request.work)
+
+    def record(self, peer: "SimNode") -> PeerRecord:
+        """What this node has learned of a peer."""
+        return self.records.get(peer.index, NEWCOMER)
+
+    # ---- told by the engine ----
+
+    def on_first_token(self, work: Work) -> None:
+        """Remember when the first token left."""
+        request: Request = work.key
+        if request.first_at < 0:
+            request.first_at = self.world.kernel.now
+
+    def on_done(self, work: Work) -> None:
+        """Learn the length, count it, tell the system."""
+        request: Request = work.key
+        self.lengths.observe(request.arrival.tokens)
+        self.served += 1
+        self.system.on_done(self, request)
+
+    def on_room(self) -> None:
+        """Pass it on."""
+        self.system.on_room(self)
+
+    def on_steps(self, step_seconds: float, sequences: int, kv_tokens: float) -> None:
+        """Learn the engine's speed."""
+        self.learner.observe_steps(step_seconds, sequences, kv_tokens)
+
+
+class World:
+    """One run: kernel, nodes, network, recorder."""
+
+    def __init__(self, scenario: Scenario, config: ProviderConfig, seed: int) -> None:
+        self.scenario, self.seed = scenario, seed
+        self.kernel = Kernel()
+        self.network = Network(scenario.network, len(scenario.nodes), stream(seed, "network"))
+        self.nodes = [
+            SimNode(self, index, spec, spec.config or config) for index, spec in enumerate(scenario.nodes)
+        ]
+        self.by_address = {node.address: node for node in self.nodes}
+        self.recorder = Recorder(len(self.nodes))
+        self.block_hash = keccak(b"block" + word(seed))
+        self._stakes: StakeTable | None = None
+        self._count = 0
+        self._more = True
+
+    def all_arrived(self) -> bool:
+        """Whether the workload is exhausted."""
+        return not self._more
+
+    def stakes(self) -> StakeTable:
+        """The stake snapshot the draws use."""
+        if self._stakes is None:
+            self._stakes = StakeTable((node.address, Amount(node.stake)) for node in self.nodes)
+        return self._stakes
+
+    def stakes_changed(self) -> None:
+        """Take a new snapshot at the next draw."""
+        self._stakes = None
+
+    def start(self, system: System) -> None:
+        """Schedule the arrivals one after another, and the comings and goings of nodes."""
+        for node in self.nodes:
+            node.system = system
+            self._schedule_life(node, system)
+        arrivals = iter(self.scenario.arrivals(self.seed))
+        self._more = True
+        ids = stream(self.seed, "request-ids")
+
+        def next_arrival(_: object) -> None:
+            arrival = next(arrivals, None)
+            if arrival is None:
+                self._more = False
+            else:
+                self.kernel.at(arrival.at, bring, arrival)
+
+        def bring(arrival: Arrival) -> None:
+            request = Request(self._count, arrival, Bytes32(ids.randbytes(32)))
+            self._count += 1
+            self.recorder.arrived()
+            next_arrival(None)
+            system.arrive(request)
+
+        next_arrival(None)
+
+    def finish(self, node: SimNode, request: Request) -> None:
+        """The answer has reached its user."""
+        back = self.network.seconds(node.index, request.arrival.source)
+        self.recorder.answered(request.arrival, request.first_at + back, self.kernel.now + back, node.index)
+
+    def _schedule_life(self, node: SimNode, system: System) -> None:
+        spec, kernel = node.spec, self.kernel
+        if spec.joins_at > 0:
+            kernel.at(spec.joins_at, _join, node)
+        if spec.dies_at < float("inf"):
+            kernel.at(spec.dies_at, _killer(system), node)
+        if spec.leaves_at < float("inf"):
+            kernel.at(spec.leaves_at, _killer(system), node)
+
+
+def _join(node: SimNode) -> None:
+    node.alive = True
+
+
+def _killer(system: System) -> Callable[[SimNode], None]:
+    def kill(node: SimNode) -> None:
+        node.alive, node.died_at = False, node.world.kernel.now
+        lost = [work.key for work in node.engine.fail() if work.key is not None]
+        lost.extend(node.queue)
+        node.queue.clear()
+        system.on_lost(node, lost)
+
+    return kill
+
