@@ -1,6 +1,6 @@
 """What the services need of the world, as few methods as possible. No logic here; fakes live in tests/fakes."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,20 +85,24 @@ class Ledger(Protocol):
         """False when the lease had expired: abort all streams and sign nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineReply:
-    """An engine's answer once its first bytes are in: `chunks` yields raw body bytes, unparsed."""
+class Exchange(Protocol):
+    """One request to an engine under way. Every wait has a deadline."""
 
-    status: int
-    headers: Mapping[str, str]
-    chunks: AsyncIterator[bytes]
+    async def start(self) -> int:
+        """Send it and return the HTTP status once the headers are in. Raises EngineFailed."""
+
+    async def read(self) -> bytes:
+        """The next raw body bytes, unparsed; b"" at the proper end. Raises EngineFailed when cut short."""
+
+    def cancel(self) -> None:
+        """Drop it at once, so that the engine stops generating; a waiting `start` or `read` raises EngineFailed."""
 
 
 class Engine(Protocol):
     """An OpenAI-compatible inference server."""
 
-    async def send(self, path: str, body: bytes) -> EngineReply:
-        """POST and return when the headers are in. Raises EngineFailed. Closing `chunks` early cancels upstream."""
+    def open(self, path: str, body: bytes) -> Exchange:
+        """A POST that has not been sent yet."""
 
     async def is_healthy(self) -> bool:
         """Whether it would take a request now."""
@@ -270,7 +274,7 @@ __all__ = [
     "ChainBook",
     "Clock",
     "Engine",
-    "EngineReply",
+    "Exchange",
     "Ledger",
     "Offers",
     "Outbox",

@@ -115,6 +115,14 @@ class TermsConflict(Refused):
     """The same request id came before with other terms."""
 
 
+class AlreadyServed(Refused):
+    """This request id was served and charged; its receipt comes with this refusal. Nothing more is charged."""
+
+
+class TooLarge(Refused):
+    """The body is above this node's limit."""
+
+
 class NotFound(Refused):
     """Nothing here by that id."""
 

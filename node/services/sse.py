@@ -1,0 +1,98 @@
+"""Server-sent events as bytes: passed on untouched, except for the tail, which waits for the receipt.
+
+Looks for three byte patterns and parses nothing else. They cannot stand inside a text of the answer, where JSON escapes
+every quote. Whole events only are passed on, so that our own lines never fall into the middle of one.
+"""
+
+import orjson
+
+DONE = b"data: [DONE]"
+_MARKS = (b'"choices":[]', b'"choices": []', b"[DONE]", b'data: {"error"', b'data:{"error"')
+
+
+class EventSplitter:
+    """Splits an engine's stream into what may be passed on now and the held-back tail.
+
+    The tail starts with the usage event (empty `choices` with `usage`), an error event or [DONE].
+    """
+
+    def __init__(self) -> None:
+        self._partial = b""
+        self.usage_event: dict[str, object] | None = None
+        self.error: dict[str, object] | None = None
+        self.is_done = False
+        self.has_events = False
+        """Whether a whole event has come, passed on or held."""
+
+    def feed(self, raw: bytes) -> bytes:
+        """The whole events that may be passed on; b"" when there are none yet."""
+        block = self._partial + raw if self._partial else raw
+        if b"\r" in block:
+            block = self._unix(block)
+        if block[-2:] == b"\n\n":
+            self._partial = b""
+        else:
+            end = block.rfind(b"\n\n") + 2
+            if end < 2:
+                self._partial = block
+                return b""
+            block, self._partial = block[:end], block[end:]
+        self.has_events = True
+        if self._is_tail_begun() or any(mark in block for mark in _MARKS):
+            return self._sort(block)
+        return block
+
+    def _is_tail_begun(self) -> bool:
+        return self.is_done or self.usage_event is not None or self.error is not None
+
+    @staticmethod
+    def _unix(block: bytes) -> bytes:
+        """CR LF as LF; a CR at the very end may be half of one and stays."""
+        return block.replace(b"\r\n", b"\n")
+
+    def _sort(self, block: bytes) -> bytes:
+        """Event by event, where the tail may begin. Events after the tail has begun are not passed on."""
+        passed = []
+        for event in block.split(b"\n\n"):
+            if event and not self._keep(event) and not self._is_tail_begun():
+                passed.append(event + b"\n\n")
+        return b"".join(passed)
+
+    def _keep(self, event: bytes) -> bool:
+        """True when this event belongs to the tail."""
+        line = event.strip()
+        if line in (DONE, b"data:[DONE]"):
+            self.is_done = True
+            return True
+        fields = parse_event(line)
+        if fields is None:
+            return False
+        if isinstance(fields.get("error"), dict | str):
+            error = fields["error"]
+            self.error = error if isinstance(error, dict) else {"message": error}
+            return True
+        if fields.get("choices") == [] and fields.get("usage") is not None:
+            self.usage_event = fields
+            return True
+        return False
+
+
+def parse_event(event: bytes) -> dict[str, object] | None:
+    """The JSON object of a `data:` event; None for comments and anything else."""
+    if not event.startswith(b"data:"):
+        return None
+    try:
+        fields = orjson.loads(event[5:])
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def data_event(fields: object) -> bytes:
+    """An event with a JSON body."""
+    return b"data: " + orjson.dumps(fields) + b"\n\n"
+
+
+def comment(text: bytes) -> bytes:
+    """A comment: every SSE client must skip it."""
+    return b": " + text + b"\n\n"
