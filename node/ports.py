@@ -9,7 +9,18 @@ from node.core.facts import Block, ChainBatch, ChainEvent, Cursor
 from node.core.folds import PayeeView, ProviderView
 from node.core.messages import Offer, Receipt
 from node.core.settlement import DueLane, SignedClaim
-from node.core.transactions import Attempt, Call, ClaimPreview, Fees, OutboxRow, TxFields, TxReceipt, TxState, Wish
+from node.core.transactions import (
+    Attempt,
+    Call,
+    ClaimPreview,
+    Fees,
+    OutboxRow,
+    Simulation,
+    TxFields,
+    TxReceipt,
+    TxState,
+    Wish,
+)
 from node.core.types import Address, Bytes32, LaneKey, Micros, Seconds, Signature, TokenCount
 from node.core.voucher import Standing
 
@@ -167,8 +178,11 @@ class Chain(Protocol):
     async def fetch_tx(self, tx_hash: Bytes32) -> TxReceipt | None:
         """The receipt of a mined transaction; None when it is not mined as far as anybody can see."""
 
-    async def estimate_gas(self, call: Call, sender: Address) -> int:
-        """Simulate at the head and return the gas it takes. Raises CallReverted."""
+    async def fetch_final_nonce(self, address: Address) -> int:
+        """The next nonce as of the finalised block: below it nothing can still be mined."""
+
+    async def simulate(self, call: Call, sender: Address) -> Simulation:
+        """What the call would do at the head. Raises CallReverted."""
 
     async def send_raw(self, raw: bytes) -> None:
         """Hand a signed transaction to every endpoint. One that is known already is no error.

@@ -58,6 +58,14 @@ class TxReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a call would do now: the gas it takes, and whether it is for nothing (a claim that pays no row)."""
+
+    gas: int
+    is_useless: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimPreview:
     """What the escrow would do with one claim row alone: the name of its status and the amount it pays."""
 
