@@ -1,0 +1,187 @@
+"""The whole audit, as a list of steps: pin a block, read the events, rebuild the books, compare, then every receipt.
+
+It holds no key, writes nothing, and trusts neither the node nor a single RPC endpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from node.audit.archive import Archive
+from node.audit.balances import check_balances
+from node.audit.book import Book, LaneId, Settlement, Windows
+from node.audit.chain import (
+    BLOOM_LIMIT_BLOCKS,
+    Header,
+    PinnedBlock,
+    Progress,
+    check_headers,
+    compare_logs,
+    fetch_headers,
+    fetch_logs,
+    find_hidden_logs,
+    pin_block,
+)
+from node.audit.crypto import hexed
+from node.audit.deployment import Deployment
+from node.audit.documents import Entry
+from node.audit.errors import CannotAuditError, MalformedError
+from node.audit.events import Event, Log, decode_event
+from node.audit.findings import Report
+from node.audit.fold_escrow import fold_escrow
+from node.audit.held import Held
+from node.audit.lanes import LaneAuditor
+from node.audit.offers import Offers
+from node.audit.receipts import ReceiptChecker
+from node.audit.rpc import Rpc
+from node.audit.stakes import Stakes, fold_registry
+from node.audit.structs import domain_separator
+from node.audit.unsettled import UnsettledAuditor, candidate_lanes
+from node.audit.views import Views, fetch_windows
+from node.audit.walks import LaneWalker
+from node.audit.web import Web
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What to audit. `lane`: only the lanes whose addresses start with these (payer, payee, lane); empty = all."""
+
+    block: str = "finalized"
+    endpoints: Mapping[bytes, str] = field(default_factory=dict)
+    wants_unsettled: bool = False
+    held: Sequence[Entry] = ()
+    bloom_limit: int = BLOOM_LIMIT_BLOCKS
+    lane: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A finished audit."""
+
+    deployment: Deployment
+    pinned: PinnedBlock
+    report: Report
+    book: Book
+    stakes: Stakes
+
+
+def no_progress(_what: str, _done: int, _total: int) -> None:
+    """Nobody is watching."""
+
+
+def verify(
+    deployment: Deployment, rpcs: Sequence[Rpc], web: Web, scope: Scope, progress: Progress = no_progress
+) -> Audit:
+    """Audit everything in scope. Raises CannotAuditError."""
+    report = Report()
+    pinned = pin_block(rpcs[0], deployment, scope.block)
+    views = Views(rpcs[0], pinned)
+    thaw, hold, separator = fetch_windows(views, deployment)
+    if separator != domain_separator(deployment.chain_id, deployment.escrow):
+        raise CannotAuditError("the escrow signs for another EIP-712 domain: this is not a wwwserve escrow")
+    logs, headers = _read_chain(deployment, rpcs, pinned, scope, report, progress)
+    book, stakes = Book(Windows(thaw, hold), report), Stakes(report)
+    _fold(deployment, logs, headers, book, stakes)
+    check_balances(views, deployment, book, stakes, report)
+    audit = Audit(deployment, pinned, report, book, stakes)
+    _check_receipts(audit, web, scope, separator, progress)
+    _count(audit, logs, deployment)
+    return audit
+
+
+def _read_chain(
+    deployment: Deployment,
+    rpcs: Sequence[Rpc],
+    pinned: PinnedBlock,
+    scope: Scope,
+    report: Report,
+    progress: Progress,
+) -> tuple[list[Log], dict[int, Header]]:
+    logs = fetch_logs(rpcs[0], deployment, pinned, progress)
+    for other in rpcs[1:]:
+        theirs = pin_block(other, deployment, str(pinned.number))
+        if theirs.block_hash != pinned.block_hash:
+            raise CannotAuditError(
+                f"{rpcs[0].url} and {other.url} have different blocks {pinned.number}: one follows a fork or lies"
+            )
+        logs = compare_logs(logs, fetch_logs(other, deployment, pinned, progress), (rpcs[0].url, other.url), report)
+    numbers = sorted({log.block_number for log in logs} | {pinned.number})
+    everything = range(deployment.deploy_block, pinned.number + 1)
+    if len(everything) <= scope.bloom_limit:
+        numbers = list(everything)
+    else:
+        report.notes.append(f"{len(everything)} blocks: blooms were checked only where logs are (--blooms N reads all)")
+    headers = fetch_headers(rpcs[0], numbers, progress)
+    hidden = find_hidden_logs(rpcs[0], deployment, logs, headers, report)
+    check_headers(logs, headers, report)
+    return sorted([*logs, *hidden], key=lambda log: log.place), headers
+
+
+def _fold(
+    deployment: Deployment, logs: Sequence[Log], headers: Mapping[int, Header], book: Book, stakes: Stakes
+) -> None:
+    for log in logs:
+        contract = "escrow" if log.address == deployment.escrow else "registry"
+        header = headers.get(log.block_number)
+        event = _decoded(contract, log, header.at if header else 0, book.report)
+        if event is None:
+            continue
+        if contract == "escrow":
+            fold_escrow(book, event)
+        else:
+            fold_registry(stakes, event)
+
+
+def _decoded(contract: str, log: Log, at: int, report: Report) -> Event | None:
+    try:
+        event = decode_event(contract, log, at)
+    except MalformedError as exc:
+        report.add("AUD-004", f"{contract}: {exc}", tx=hexed(log.tx_hash), block=log.block_number)
+        return None
+    if event is None:
+        topic = log.topics[0] if log.topics else "none"
+        report.add("AUD-004", f"{contract}: topic {topic}", tx=hexed(log.tx_hash), block=log.block_number)
+    return event
+
+
+def _check_receipts(audit: Audit, web: Web, scope: Scope, separator: bytes, progress: Progress) -> None:
+    report, book = audit.report, audit.book
+    endpoints = {payee: provider.endpoint for payee, provider in audit.stakes.providers.items()}
+    archive = Archive(web, endpoints | dict(scope.endpoints))
+    checker = ReceiptChecker(separator, Offers(archive, book, audit.stakes, separator, report), report)
+    held = Held(report)
+    held.take(scope.held, checker, book)
+    held.check_settlements(book.settlements)
+    settled = LaneAuditor(archive, checker, held, report, audit.pinned.at, progress)
+    unsettled = UnsettledAuditor(archive, checker, held, report)
+    walker = LaneWalker(book, settled, unsettled, report, scope.wants_unsettled)
+    by_lane = _lanes_in_scope(book, scope)
+    unreachable = {lane[1] for lane, rows in by_lane.items() if rows and not archive.has_endpoint(lane[1])}
+    for payee in sorted(unreachable):
+        report.add("AUD-031", "nobody can be asked for its receipts", payee=hexed(payee))
+    for done, (lane, settlements) in enumerate(by_lane.items(), start=1):
+        if archive.has_endpoint(lane[1]):
+            walker.walk_lane(lane, settlements)
+        progress("checking lanes", done, len(by_lane))
+
+
+def _lanes_in_scope(book: Book, scope: Scope) -> dict[LaneId, dict[int, list[Settlement]]]:
+    by_lane: dict[LaneId, dict[int, list[Settlement]]] = {}
+    for each in book.settlements:
+        lane = (each.payer, each.payee, each.lane)
+        by_lane.setdefault(lane, {}).setdefault(each.generation, []).append(each)
+    if scope.wants_unsettled:
+        for lane in candidate_lanes(book):
+            by_lane.setdefault(lane, {})
+    return {lane: rows for lane, rows in by_lane.items() if lane[: len(scope.lane)] == scope.lane}
+
+
+def _count(audit: Audit, logs: Sequence[Log], deployment: Deployment) -> None:
+    counts, book = audit.report.counts, audit.book
+    counts.blocks = audit.pinned.number - deployment.deploy_block + 1
+    counts.events = len(logs)
+    counts.payers = len({payer for payer, _ in book.pairs})
+    counts.payees = len(book.payees)
+    counts.pairs = len(book.pairs)
+    counts.lanes = len(book.lanes)
+    counts.settlements = len(book.settlements)
+    counts.settled_base_units = sum(settlement.paid for settlement in book.settlements)
