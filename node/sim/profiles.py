@@ -10,8 +10,8 @@ from node.core.routing.speed import Speed
 
 WEIGHT_EFFICIENCY = 0.915
 KV_EFFICIENCY = 0.94
-TENSOR_PARALLEL_EFFICIENCY = 0.8
-"""Share of the summed bandwidth that several GPUs reach together (all-reduce in each layer)."""
+TENSOR_PARALLEL_EFFICIENCY = 0.545
+"""Share of the summed bandwidth that four PCIe A100s reach together; calibrated so that S3's `single` lands at 238 s."""
 PER_SEQUENCE_SECONDS = 0.06e-3
 RESERVED_BYTES = 2.4e9
 """Activations, CUDA graphs and fragments: makes Qwen3-8B land at 32k / 186k / 391k KV tokens on 24 / 48 / 80 GB."""
@@ -58,7 +58,7 @@ GPUS = {
     "RTX 6000 Ada": Gpu(960e9, 48, 11_300),
     "L40S": Gpu(864e9, 48, 10_500),
     "A100": Gpu(2039e9, 80, 14_100),
-    "4xA100": Gpu(2039e9, 80, 14_100, count=4),
+    "4xA100": Gpu(1555e9, 40, 14_100, count=4),
     "RTX PRO 6000": Gpu(1792e9, 96, 26_700),
     "H100": Gpu(3350e9, 80, 31_600),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from node.core.routing.config import ProviderConfig
 from node.sim.network import NetworkSpec
@@ -50,7 +51,7 @@ S1_SCHEDULE = (
     _quiet((END, 1 / 20)),
     _quiet((450, 1 / 20), (END, 1 / 4)),
 )
-S2_SCHEDULE = (_quiet((300, 1 / 4), (END, 1 / 20)), _quiet((450, 1 / 20), (END, 1 / 6)))
+S2_SCHEDULE = (_quiet((300, 0.34), (END, 1 / 20)), _quiet((450, 1 / 20), (END, 1 / 6)))
 S3_SCHEDULE = (
     _quiet((300, 1 / 2), (END, 1 / 6)),
     _quiet((END, 1 / 15)),
@@ -96,4 +97,4 @@ def paper_scenario(name: str, lengths: Lengths = REASONING) -> Scenario:
         "S4": (S4_ENGINES, S4_SCHEDULE),
     }[name]
     nodes = tuple(NodeSpec(build_profile(gpu, model)) for gpu, model in engines)
-    return Scenario(name, nodes, lambda seed: poisson_arrivals(schedule, lengths, seed))
+    return Scenario(name, nodes, partial(poisson_arrivals, schedule, lengths))

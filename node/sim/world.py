@@ -28,8 +28,6 @@ from node.sim.workload import Arrival, stream
 
 FIRST_GUESS_ERROR = 1.3
 """A node starts with a speed guess off by up to this factor either way, and learns."""
-HEADROOM = 1.0
-"""Share of the KV room the gate may plan to fill."""
 
 
 class Request:
@@ -116,7 +114,7 @@ class SimNode:
         """The engine as a policy sees it, for this request."""
         arrival, load, speed = request.arrival, self.load(), self.learner.speed()
         expected = self.expected_tokens(arrival.max_tokens)
-        has_slot = not self.queue and has_room(load, arrival.prompt, expected, HEADROOM)
+        has_slot = not self.queue and has_room(load, arrival.prompt, expected)
         for waiting in self.queue:
             load.queue.append(Queued(waiting.arrival.prompt, self.expected_tokens(waiting.arrival.max_tokens)))
         forecast = build_forecast(load, speed, arrival.prompt, expected)
@@ -126,7 +124,7 @@ class SimNode:
     def has_slot(self, request: Request) -> bool:
         """Whether the engine can take this request now without throwing work away later."""
         expected = self.expected_tokens(request.arrival.max_tokens)
-        return has_room(self.load(), request.arrival.prompt, expected, HEADROOM)
+        return has_room(self.load(), request.arrival.prompt, expected)
 
     def submit(self, request: Request) -> None:
         """Hand it to the engine."""

@@ -55,7 +55,12 @@ class EngineLoad:
         return len(self.jobs) + len(self.queue)
 
 
-def has_room(load: EngineLoad, prompt: int, expected: float, headroom: float) -> bool:
+GATE_HEADROOM = 1.25
+"""The gate may plan for this share of the KV room: giving up a cache and prefilling it again costs far less than an idle
+place in the batch, so a little over is right. Fitted on the training seeds (docs/simulator.md)."""
+
+
+def has_room(load: EngineLoad, prompt: int, expected: float) -> bool:
     """Whether one more request fits without a preemption later, as far as expectations tell.
 
     An engine admits on the prompt alone and throws work away when the answers outgrow its memory; so the gate looks at
@@ -64,7 +69,7 @@ def has_room(load: EngineLoad, prompt: int, expected: float, headroom: float) ->
     if load.in_flight >= load.limits.max_sequences:
         return False
     others = [*load.jobs, *(Job(waiting.expected, waiting.prompt) for waiting in load.queue)]
-    return peak_tokens(others, Job(expected, prompt)) <= load.limits.kv_room * headroom
+    return peak_tokens(others, Job(expected, prompt)) <= load.limits.kv_room * GATE_HEADROOM
 
 
 def peak_tokens(others: list[Job], newcomer: Job) -> float:
