@@ -22,7 +22,7 @@ class EventSplitter:
         self.error: dict[str, object] | None = None
         self.is_done = False
         self.has_events = False
-        """Whether a whole event has come, passed on or held."""
+        """Whether a whole data event has come, passed on or held (comments are only signs of life)."""
 
     def feed(self, raw: bytes) -> bytes:
         """The whole events that may be passed on; b"" when there are none yet."""
@@ -37,7 +37,7 @@ class EventSplitter:
                 self._partial = block
                 return b""
             block, self._partial = block[:end], block[end:]
-        self.has_events = True
+        self.has_events = self.has_events or b"data:" in block
         if self._is_tail_begun() or any(mark in block for mark in _MARKS):
             return self._sort(block)
         return block
@@ -52,11 +52,8 @@ class EventSplitter:
 
     def _sort(self, block: bytes) -> bytes:
         """Event by event, where the tail may begin. Events after the tail has begun are not passed on."""
-        passed = []
-        for event in block.split(b"\n\n"):
-            if event and not self._keep(event) and not self._is_tail_begun():
-                passed.append(event + b"\n\n")
-        return b"".join(passed)
+        events = (event for event in block.split(b"\n\n") if event)
+        return b"".join(e + b"\n\n" for e in events if not self._keep(e) and not self._is_tail_begun())
 
     def _keep(self, event: bytes) -> bool:
         """True when this event belongs to the tail."""

@@ -1,0 +1,130 @@
+"""Steps 6 and 7: what a served request costs, made durable, then signed. Runs to its end whoever hangs up.
+
+Also closes what crashed workers left open, with zero-charge receipts, before anything new is admitted.
+"""
+
+import asyncio
+import logging
+
+from node.core.account import Admission, Outcome
+from node.core.billing import Ending, Prices, settle_outcome
+from node.core.choices import response_hash
+from node.core.errors import EngineFailed, LedgerUnavailable
+from node.core.messages import Receipt
+from node.core.types import Micros, TokenCount
+from node.services.parts import Parts
+from node.services.quoting import Quote, count_texts, counter_of
+from node.services.relay import Relay
+from node.services.x402 import SignedReceipt
+
+RETRY_SECONDS = (0.05, 0.2, 1.0, 3.0)
+"""A charge that cannot be written at once is tried again; the answer's end waits for it."""
+log = logging.getLogger(__name__)
+
+
+class Closer:
+    """Turns endings into signed receipts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._unclosed: list[tuple[Admission, Outcome]] = []
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    async def close(self, admission: Admission, quote: Quote, relay: Relay | None) -> SignedReceipt:
+        """Charge by the billing table, durably, then sign. Raises LedgerUnavailable when it cannot be written."""
+        outcome = await self._outcome(admission, quote, relay)
+        receipt = await self._write(admission, outcome)
+        self._parts.observer.closed(outcome, max(0.0, self._parts.clock.now() - admission.received_at))
+        return self.sign(receipt)
+
+    def sign(self, receipt: Receipt) -> SignedReceipt:
+        """Deterministic, so it can be made again after a crash; kept beside the receipt without waiting."""
+        signature = self._parts.signer.sign(self._parts.market.domain.digest(receipt.struct_hash()))
+        signed = SignedReceipt(receipt, signature)
+        task = asyncio.get_running_loop().create_task(self._keep(signed))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+        return signed
+
+    async def close_abandoned(self) -> int:
+        """Zero-charge `failed` receipts for requests whose worker's lease has expired (rule 4); how many."""
+        abandoned = await self._parts.ledger.load_abandoned()
+        for admission in abandoned:
+            receipt = await self._parts.ledger.close(admission, _nothing_delivered(admission), self._now())
+            self.sign(receipt)
+        return len(abandoned)
+
+    async def retry_unclosed(self) -> int:
+        """Write the charges that could not be written before; how many are still waiting."""
+        waiting, self._unclosed = self._unclosed, []
+        for admission, outcome in waiting:
+            try:
+                self._parts.lease.check(admission.lease)
+                self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
+            except LedgerUnavailable:
+                if admission.lease == self._parts.lease.epoch:
+                    self._unclosed.append((admission, outcome))
+        return len(self._unclosed)
+
+    async def flush(self) -> None:
+        """Wait for the signatures that are still being kept."""
+        if self._keeping:
+            await asyncio.gather(*self._keeping)
+
+    async def _keep(self, signed: SignedReceipt) -> None:
+        try:
+            await self._parts.ledger.keep_signature(signed.receipt, signed.signature)
+        except LedgerUnavailable:
+            log.warning("a receipt's signature was not kept; it is made again when asked for")
+
+    async def _write(self, admission: Admission, outcome: Outcome) -> Receipt:
+        for delay in (*RETRY_SECONDS, None):
+            try:
+                self._parts.lease.check(admission.lease)
+                return await self._parts.ledger.close(admission, outcome, self._now())
+            except LedgerUnavailable:
+                if delay is None or admission.lease != self._parts.lease.epoch:
+                    break
+                await asyncio.sleep(delay)
+        self._unclosed.append((admission, outcome))
+        raise LedgerUnavailable("the charge of this request could not be written yet")
+
+    async def _outcome(self, admission: Admission, quote: Quote, relay: Relay | None) -> Outcome:
+        if relay is None:
+            return _nothing_delivered(admission)
+        ending = relay.ending()
+        try:
+            choices = relay.answer.choices()
+        except EngineFailed:
+            return _nothing_delivered(admission)
+        return settle_outcome(
+            ending,
+            await self._delivered(quote, relay),
+            _prices(admission),
+            response_hash(admission.salt, choices),
+        )
+
+    async def _delivered(self, quote: Quote, relay: Relay) -> TokenCount:
+        """Our own recount, never above the engine's usage nor what was asked of it (threat L1)."""
+        counter = counter_of(self._parts.counters, quote.model)
+        counted = await count_texts(counter, relay.answer.texts())
+        bounds = [counted, quote.completion_limit]
+        if (reported := relay.answer.usage("completion_tokens")) is not None:
+            bounds.append(reported)
+        prompts = [quote.prompt_tokens]
+        if (reported := relay.answer.usage("prompt_tokens")) is not None:
+            prompts.append(reported)
+        return TokenCount(min(prompts), min(bounds))
+
+    def _now(self) -> Micros:
+        return Micros(int(self._parts.clock.now() * 1_000_000))
+
+
+def _nothing_delivered(admission: Admission) -> Outcome:
+    no_choices = response_hash(admission.salt, ())
+    return settle_outcome(Ending.FAILED_EARLY, TokenCount(0, 0), _prices(admission), no_choices)
+
+
+def _prices(admission: Admission) -> Prices:
+    terms = admission.terms
+    return Prices(terms.price_prompt, terms.price_completion, terms.max_price)

@@ -1,0 +1,36 @@
+"""How many free prefills one payer may cause by hanging up before the first token (billing table, row three)."""
+
+from node.core.errors import Overloaded
+from node.core.types import Address
+
+MAX_PAYERS = 16_384
+"""Windows remembered; all are forgotten when full, which errs in the payers' favour."""
+
+
+class Patience:
+    """A fixed window a payer. No clock of its own."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._windows: dict[Address, tuple[float, int]] = {}
+
+    def note(self, payer: Address, now: float) -> None:
+        """One more early hang-up."""
+        since, count = self._windows.get(payer, (now, 0))
+        if now - since > self._seconds:
+            since, count = now, 0
+        if len(self._windows) >= MAX_PAYERS:
+            self._windows.clear()
+        self._windows[payer] = (since, count + 1)
+
+    def check(self, payer: Address, now: float) -> None:
+        """Raises Overloaded while the payer's window is full."""
+        if payer not in self._windows:
+            return
+        since, count = self._windows[payer]
+        if now - since > self._seconds:
+            del self._windows[payer]
+        elif count >= self._limit:
+            wait = int(since + self._seconds - now) + 1
+            raise Overloaded("too many requests of this payer hung up before their first token", retry_after=wait)

@@ -1,0 +1,160 @@
+"""Step 5: bytes from the engine to the caller, with what is needed to bill them. Knows no ledger and signs nothing.
+
+The first event is read before the caller sees a status line, so that an engine's error inside a 200 becomes a status.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from node.core.billing import Ending
+from node.core.errors import BadRequest, EngineFailed, Overloaded, WwwserveError
+from node.ports import Exchange
+from node.services.answer import Answer
+from node.services.sse import EventSplitter
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""No honest answer is larger; a runaway engine is cut here (threat H7)."""
+MAX_ERROR_BYTES = 64 * 1024
+PASSED_ON = frozenset({400, 413, 422})
+"""Engine statuses that speak of the caller's parameters."""
+BUSY = frozenset({429, 503})
+
+
+class Relay:
+    """One exchange with an engine and what came of it."""
+
+    def __init__(self, exchange: Exchange, *, is_stream: bool) -> None:
+        self._exchange = exchange
+        self._is_stream = is_stream
+        self._splitter = EventSplitter()
+        self._size = 0
+        self._first = b""
+        self.answer = Answer()
+        self.body: dict[str, object] = {}
+        self.error: WwwserveError | None = None
+        self.is_cut = False
+        """Whether we dropped the engine because the caller hung up."""
+        self._is_over = False
+
+    @property
+    def usage_event(self) -> dict[str, object] | None:
+        """The engine's held-back usage event."""
+        return self._splitter.usage_event
+
+    def cut(self) -> None:
+        """The caller is gone: stop the engine, keep what has come."""
+        if not self._is_over:
+            self.is_cut = True
+            self._exchange.cancel()
+
+    async def open(self) -> None:
+        """Status and first event, or the whole plain body. Raises what the caller should see instead of an answer."""
+        status = await self._exchange.start()
+        if status != 200:
+            raise refusal_of(status, await self._read_error())
+        if self._is_stream:
+            await self._read_first()
+        else:
+            await self._read_body()
+
+    async def pump(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Pass on every event up to the tail. Never raises EngineFailed: see `error`."""
+        try:
+            block = self._first
+            while True:
+                if block:
+                    self.answer.add_events(block)
+                    await write(block)
+                if self._splitter.is_done:
+                    break
+                block = self._splitter.feed(await self._more())
+            self._fail_if_refused()
+            await self._drain()
+        except EngineFailed as exc:
+            self.error = exc
+            self._exchange.cancel()
+        self._is_over = True
+
+    def ending(self) -> Ending:
+        """Which row of the billing table this is."""
+        try:
+            has_text = bool(self.answer.texts())
+        except EngineFailed as exc:
+            self.error, has_text = exc, False
+        if self.is_cut:
+            return Ending.HUNG_UP if has_text else Ending.HUNG_UP_EARLY
+        if not has_text:
+            return Ending.FAILED_EARLY
+        if self.error is not None or not self.answer.is_finished:
+            return Ending.FAILED_LATE
+        return Ending.FINISHED
+
+    async def _next(self) -> bytes:
+        raw = await self._exchange.read()
+        self._size += len(raw)
+        if self._size > MAX_ANSWER_BYTES:
+            raise EngineFailed("the engine's answer has no end")
+        return raw
+
+    async def _more(self) -> bytes:
+        """A stream that ends before its [DONE] was cut short (threat H6)."""
+        raw = await self._next()
+        if not raw:
+            raise EngineFailed("the engine's stream ended without [DONE]")
+        return raw
+
+    async def _read_first(self) -> None:
+        while not self._splitter.has_events:
+            self._first += self._splitter.feed(await self._more())
+        if self._splitter.error is not None and not self._first:
+            error = self._splitter.error
+            self._exchange.cancel()
+            code = error.get("code")
+            raise refusal_of(code if isinstance(code, int) else 500, error)
+
+    def _fail_if_refused(self) -> None:
+        if self._splitter.error is not None:
+            raise EngineFailed("the engine failed in the middle of the answer")
+
+    async def _drain(self) -> None:
+        """Take the end of the body, so that the connection can be used again."""
+        while await self._next():
+            pass
+
+    async def _read_body(self) -> None:
+        parts = []
+        while raw := await self._next():
+            parts.append(raw)
+        self._is_over = True
+        try:
+            fields = orjson.loads(b"".join(parts))
+        except orjson.JSONDecodeError as exc:
+            raise EngineFailed("the engine's answer is not JSON") from exc
+        if not isinstance(fields, dict) or not isinstance(fields.get("choices"), list):
+            raise EngineFailed("the engine's answer has no choices")
+        self.answer.add_body(fields)
+        self.body = fields
+
+    async def _read_error(self) -> dict[str, object]:
+        parts: list[bytes] = []
+        while self._size <= MAX_ERROR_BYTES and (raw := await self._next()):
+            parts.append(raw)
+        self._exchange.cancel()
+        try:
+            fields = orjson.loads(b"".join(parts))
+        except orjson.JSONDecodeError:
+            return {}
+        error = fields.get("error") if isinstance(fields, dict) else None
+        return error if isinstance(error, dict) else {}
+
+
+def refusal_of(status: int, error: dict[str, object]) -> WwwserveError:
+    """An engine's refusal in our words. Its text is passed on only where it speaks of the caller's own parameters."""
+    if status in BUSY:
+        return Overloaded("the engine's queue is full", retry_after=1)
+    if status in PASSED_ON:
+        text = error.get("message")
+        words = "".join(c for c in text if c.isprintable())[:300] if isinstance(text, str) else ""
+        return BadRequest(words or "the engine refuses these parameters")
+    return EngineFailed("the engine could not serve this request", engine_status=status)
