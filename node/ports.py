@@ -86,6 +86,9 @@ class Ledger(Protocol):
     async def load_receipts(self, key: LaneKey, after: Micros, limit: int) -> Sequence[Stored]:
         """Receipts of a lane and generation with seq > `after`, in order."""
 
+    async def load_receipts_from(self, key: LaneKey, index: int, limit: int) -> Sequence[Stored]:
+        """Receipts of a lane and generation as leaves `index`, `index` + 1, ... of its receipts tree."""
+
     async def load_abandoned(self) -> Sequence[Admission]:
         """Open requests whose worker's lease has expired."""
 
@@ -242,6 +245,9 @@ class SettlementBook(Protocol):
 
     async def load_last_claim(self, key: LaneKey) -> SignedClaim | None:
         """The newest claim signed for a lane and generation, whatever became of its transaction."""
+
+    async def load_claim_of_root(self, root: Bytes32) -> SignedClaim | None:
+        """The claim that committed to this receipts root, for `GET /v1/settlements/{root}`."""
 
     async def load_receipts_after(self, key: LaneKey, seq: Micros, limit: int) -> Sequence[Receipt]:
         """Receipts with seq > `seq`, in order: the leaves to append to the last claim's peaks."""
