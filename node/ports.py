@@ -7,7 +7,7 @@ from typing import Protocol
 from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.facts import Block, ChainBatch, ChainEvent, Cursor
 from node.core.folds import PayeeView, ProviderView
-from node.core.messages import Offer, Receipt
+from node.core.messages import Offer, Receipt, Voucher
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import (
     Attempt,
@@ -79,6 +79,9 @@ class Ledger(Protocol):
 
     async def load_lane(self, key: LaneKey) -> LaneState | None:
         """The lane's totals."""
+
+    async def load_best_voucher(self, key: LaneKey) -> tuple[Voucher, Signature] | None:
+        """The voucher with the highest ceiling of a lane and generation, as the payer signed it (rule 6)."""
 
     async def load_pair(self, payer: Address, payee: Address) -> PairState | None:
         """The pair's totals."""
