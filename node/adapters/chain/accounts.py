@@ -103,15 +103,18 @@ async def send_and_wait(chain: EvmChain, account: Account, call: Call) -> TxRece
 
 
 async def wait_mined(chain: EvmChain, tx_hash: Bytes32, seconds: float = WAIT_SECONDS) -> TxReceipt:
-    """Raises ChainUnavailable when the outcome is still unknown after `seconds`."""
+    """Raises ChainUnavailable when the outcome is still unknown after `seconds`.
+
+    Returns once reads at the head see it, too: with two endpoints the head is the slower one's.
+    """
     try:
         async with asyncio.timeout(seconds):
-            while (receipt := await chain.fetch_tx(tx_hash)) is None:  # noqa: ASYNC110 -- the event is another machine's
+            while True:
+                receipt = await chain.fetch_tx(tx_hash)
+                if receipt is not None and (await chain.fetch_head()).number >= receipt.block_number:
+                    return receipt
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError as exc:
         shown = "0x" + tx_hash.hex()
-        message = (
-            f"transaction {shown} was sent and is not mined after {seconds:g} s: it may still be; look before retrying"
-        )
+        message = f"transaction {shown} is not mined after {seconds:g} s; it may still be: look before you retry"
         raise ChainUnavailable(message, tx=shown) from exc
-    return receipt

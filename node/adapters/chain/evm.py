@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from node.adapters.chain.abi import Interface, error_table, load_artifact, reverted
-from node.adapters.chain.endpoint import JsonValue, RpcError, endpoints_of
+from node.adapters.chain.endpoint import EndpointDown, JsonValue, RpcError, endpoints_of
 from node.adapters.chain.logs import LogReader, unhex
 from node.adapters.chain.pool import EndpointStatus, Pool
 from node.adapters.chain.reading import MALFORMED, Reading
@@ -43,15 +43,9 @@ V_OFFSET = 27
 class EvmChain:
     """One chain and the contracts of one deployment."""
 
-    def __init__(
-        self,
-        deployment: Deployment,
-        urls: Sequence[str],
-        monotonic: Callable[[], float],
-        deadline_seconds: float = DEADLINE_SECONDS,
-    ) -> None:
+    def __init__(self, deployment: Deployment, pool: Pool) -> None:
         self.deployment = deployment
-        self.pool = Pool(endpoints_of(urls, deadline_seconds), deployment.chain_id, monotonic)
+        self.pool = pool
         self.escrow, self.registry = (Interface.of(load_artifact(name)) for name in ("Escrow", "Registry"))
         currency = Interface.of(load_artifact("DevCurrency"))
         self.errors: Mapping[bytes, Mapping[str, object]] = error_table((currency, self.registry, self.escrow))
@@ -165,6 +159,29 @@ class EvmChain:
         return [
             ClaimPreview(_status_name(status), Amount(amount)) for status, amount in zip(statuses, paid, strict=True)
         ]
+
+
+def connect(
+    deployment: Deployment,
+    urls: Sequence[str],
+    monotonic: Callable[[], float],
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> EvmChain:
+    """The chain behind these RPC URLs. Nothing is asked yet; chain ids are checked with the first call."""
+    return EvmChain(deployment, Pool(endpoints_of(urls, deadline_seconds), deployment.chain_id, monotonic))
+
+
+async def discover_chain_id(urls: Sequence[str], deadline_seconds: float = DEADLINE_SECONDS) -> int:
+    """Which chain the first answering endpoint is on, for a command that has no deployment file yet."""
+    reason = ""
+    for endpoint in endpoints_of(urls, deadline_seconds):
+        try:
+            return _int(await endpoint.call("eth_chainId"))
+        except (EndpointDown, RpcError) as exc:
+            reason = f"{endpoint.name} {exc}"
+        finally:
+            await endpoint.close()
+    raise ChainUnavailable(f"the chain is unreachable: {reason}")
 
 
 def _item(row: SignedClaim) -> tuple[object, ...]:
