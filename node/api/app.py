@@ -1,0 +1,103 @@
+"""The HTTP surface: paid routes raw, read routes through FastAPI, one shape for every error. Chooses no adapter."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from node.api.errors import error_document, retry_after, shown
+from node.api.hot import PaidRoutes
+from node.api.metrics import Metrics
+from node.api.reads import offer_routes, receipt_routes
+from node.core.errors import BadRequest, NotFound, WwwserveError
+from node.core.prompt import CHAT, COMPLETION
+from node.core.types import Address
+from node.services.chain_view import ChainView
+from node.services.offers import OfferBook
+from node.services.readiness import Readiness
+from node.services.receipts import Receipts
+from node.services.serve import Serving
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything the routes talk to."""
+
+    serving: Serving
+    receipts: Receipts
+    offers: OfferBook
+    chain: ChainView
+    readiness: Readiness
+    metrics: Metrics
+    payee: Address
+
+
+class NodeApi(FastAPI):
+    """FastAPI with the paid routes before its middleware: they need none of it and pay for none of it."""
+
+    paid: PaidRoutes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Paid routes straight, the rest as usual."""
+        if scope["type"] == "http" and scope["path"] in (CHAT, COMPLETION) and scope["method"] == "POST":
+            await self.paid(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+
+def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application that uvicorn runs. No schema pages: they would only list what docs/http.md explains."""
+    app = NodeApi(title="wwwserve", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.paid = PaidRoutes(services.serving)
+    app.include_router(offer_routes(services.offers))
+    app.include_router(receipt_routes(services.receipts, services.chain, services.payee))
+    _add_operator_routes(app, services)
+    _add_error_handlers(app)
+    services.metrics.watch_in_flight(lambda: services.serving.in_flight)
+    return app
+
+
+def _add_operator_routes(app: FastAPI, services: ApiServices) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        report = await services.readiness.report()
+        return JSONResponse(report, status_code=200 if report["is_ready"] else 503)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        text, content_type = services.metrics.page(request.headers.get("accept", ""))
+        return Response(text, media_type=content_type)
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(WwwserveError)
+    async def _on_error(_request: Request, error: WwwserveError) -> Response:
+        return _refusal(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _on_invalid(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return _refusal(BadRequest(str(first["msg"]), param=str(first["loc"][-1])))
+
+    @app.exception_handler(HTTPException)
+    async def _on_http(_request: Request, error: HTTPException) -> Response:
+        refused = NotFound("no such route") if error.status_code == 404 else BadRequest(str(error.detail))
+        return _refusal(refused, error.status_code)
+
+
+def _refusal(error: WwwserveError, status: int | None = None) -> Response:
+    headers = {"retry-after": seconds} if (seconds := retry_after(error)) is not None else {}
+    body = orjson.dumps(error_document(error))
+    return Response(body, status or shown(error).status, headers, media_type="application/json")

@@ -1,0 +1,119 @@
+"""uvicorn as this node runs it: our limits on what a socket may send before a request is whole, and on slow readers.
+
+uvicorn itself has no deadline for receiving a request and no limit on its headers (threats H3, H4, H7).
+"""
+
+import asyncio
+from enum import Enum
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEADER_BYTES = 64 * 1024
+HEADER_SECONDS = 20.0
+"""From the first byte of a connection, or of a further request, to the end of its headers."""
+BODY_SECONDS = 120.0
+"""From there to the end of the body: 8 MiB at 70 KB/s."""
+STALL_SECONDS = 60.0
+"""How long a reader may leave our send buffer full."""
+KEEP_ALIVE_SECONDS = 30
+
+
+class Phase(Enum):
+    """What a connection is expected to do next, and for how long at most."""
+
+    HEAD = HEADER_SECONDS
+    BODY = BODY_SECONDS
+    READ = STALL_SECONDS
+    NOTHING = None
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with one timer, set only for a phase that outlasts a read."""
+
+    _phase = _armed = Phase.NOTHING
+    _timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection must send a request soon."""
+        super().connection_made(transport)
+        self._phase = Phase.HEAD
+        self._arm(Phase.HEAD)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more to expect."""
+        self._arm(Phase.NOTHING)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes before a head is complete; time what is not complete after this read."""
+        if self._phase is Phase.HEAD:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._phase is Phase.HEAD and self._head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self.send_400_response("Request head too large.")
+        if self._phase is not self._armed:
+            self._arm(self._phase)
+
+    def on_message_begin(self) -> None:
+        """The first bytes of a request."""
+        self._phase, self._head_bytes = Phase.HEAD, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The body's turn."""
+        self._phase = Phase.BODY
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The caller has said all: from here on time is the engine's, or uvicorn's keep-alive."""
+        self._phase = Phase.NOTHING
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The caller does not read: it may hold 64 KiB of ours, but not for ever."""
+        super().pause_writing()
+        self._arm(Phase.READ)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._arm(self._phase)
+
+    def _arm(self, phase: Phase) -> None:
+        self._armed = phase
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if phase.value is not None:
+            self._timer = self.loop.call_later(phase.value, self._give_up)
+
+    def _give_up(self) -> None:
+        # abort, not close: close would wait for the very reader that does not read.
+        self._timer = None
+        self.transport.abort()
+
+
+def server_config(app: ASGIApp, host: str, port: int, **changes: Any) -> uvicorn.Config:  # noqa: ANN401 -- uvicorn's own
+    """The one configuration that is tested and measured."""
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "loop": "auto",
+        "http": LimitedProtocol,
+        "ws": "none",
+        "interface": "asgi3",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "date_header": False,
+        "proxy_headers": False,
+        "backlog": 2_048,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "timeout_graceful_shutdown": 30,
+        "log_config": None,
+    }
+    return uvicorn.Config(app, **{**options, **changes})
