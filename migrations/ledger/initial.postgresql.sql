@@ -1,3 +1,15 @@
+CREATE TABLE agreement (
+    id BIGSERIAL NOT NULL,
+    offer_hash BYTEA NOT NULL,
+    model BYTEA NOT NULL,
+    tokenizer BYTEA NOT NULL,
+    template BYTEA NOT NULL,
+    price_prompt NUMERIC(39, 0) NOT NULL CONSTRAINT ck_agreement_price_prompt CHECK (price_prompt >= 0 AND price_prompt < 340282366920938463463374607431768211456),
+    price_completion NUMERIC(39, 0) NOT NULL CONSTRAINT ck_agreement_price_completion CHECK (price_completion >= 0 AND price_completion < 340282366920938463463374607431768211456),
+    CONSTRAINT pk_agreement PRIMARY KEY (id),
+    CONSTRAINT uq_agreement_offer_hash_model_tokenizer_template_price__c30d UNIQUE (offer_hash, model, tokenizer, template, price_prompt, price_completion)
+);
+
 CREATE TABLE chain_block (
     hash BYTEA NOT NULL,
     number BIGINT NOT NULL CONSTRAINT ck_chain_block_number CHECK (number >= 0),
@@ -171,12 +183,7 @@ CREATE TABLE voucher (
     context BYTEA NOT NULL,
     signature BYTEA NOT NULL CONSTRAINT ck_voucher_signature CHECK (length(signature) = 65),
     request_hash BYTEA NOT NULL,
-    offer_hash BYTEA NOT NULL,
-    model BYTEA NOT NULL,
-    tokenizer BYTEA NOT NULL,
-    template BYTEA NOT NULL,
-    price_prompt NUMERIC(39, 0) NOT NULL CONSTRAINT ck_voucher_price_prompt CHECK (price_prompt >= 0 AND price_prompt < 340282366920938463463374607431768211456),
-    price_completion NUMERIC(39, 0) NOT NULL CONSTRAINT ck_voucher_price_completion CHECK (price_completion >= 0 AND price_completion < 340282366920938463463374607431768211456),
+    agreement_id BIGINT NOT NULL,
     max_price NUMERIC(39, 0) NOT NULL CONSTRAINT ck_voucher_max_price CHECK (max_price >= 0 AND max_price < 340282366920938463463374607431768211456),
     start_by BIGINT NOT NULL CONSTRAINT ck_voucher_start_by CHECK (start_by >= 0),
     mode INTEGER NOT NULL,
@@ -190,6 +197,7 @@ CREATE TABLE voucher (
     CONSTRAINT ck_voucher_request_id CHECK (length(request_id) = 32),
     CONSTRAINT fk_voucher_lane_id_generation FOREIGN KEY(lane_id, generation) REFERENCES account (lane_id, generation),
     CONSTRAINT uq_voucher_lane_id_request_id UNIQUE (lane_id, request_id),
+    CONSTRAINT fk_voucher_agreement_id FOREIGN KEY(agreement_id) REFERENCES agreement (id),
     CONSTRAINT fk_voucher_lease FOREIGN KEY(lease) REFERENCES lease (id)
 );
 
@@ -262,11 +270,12 @@ CREATE VIEW charge AS
 SELECT lane.payer, lane.payee, lane.lane, receipt.generation, receipt.seq, receipt.position, voucher.request_id,
        voucher.context, voucher.request_hash, receipt.response_hash, receipt.answer_hash, receipt.prompt_tokens,
        receipt.completion_tokens, receipt.status, receipt.charge, receipt.cumulative, receipt_signature.signature,
-       voucher.ceiling, voucher.signature AS voucher_signature, voucher.offer_hash, voucher.model, voucher.tokenizer,
-       voucher.template, voucher.price_prompt, voucher.price_completion, voucher.max_price, voucher.start_by,
+       voucher.ceiling, voucher.signature AS voucher_signature, agreement.offer_hash, agreement.model, agreement.tokenizer,
+       agreement.template, agreement.price_prompt, agreement.price_completion, voucher.max_price, voucher.start_by,
        voucher.mode, voucher.flags, voucher.hops, voucher.origin_hash, voucher.salt, voucher.received_at,
        voucher.lease, receipt.voucher_id, receipt.lane_id
 FROM receipt
 JOIN voucher ON voucher.id = receipt.voucher_id
+JOIN agreement ON agreement.id = voucher.agreement_id
 JOIN lane ON lane.id = receipt.lane_id
 LEFT JOIN receipt_signature ON receipt_signature.voucher_id = receipt.voucher_id;

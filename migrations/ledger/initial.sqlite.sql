@@ -1,3 +1,16 @@
+CREATE TABLE agreement (
+    id INTEGER NOT NULL,
+    offer_hash BLOB NOT NULL,
+    model BLOB NOT NULL,
+    tokenizer BLOB NOT NULL,
+    template BLOB NOT NULL,
+    price_prompt TEXT NOT NULL CONSTRAINT ck_agreement_price_prompt CHECK (length(price_prompt) = 39 AND price_prompt BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    price_completion TEXT NOT NULL CONSTRAINT ck_agreement_price_completion CHECK (length(price_completion) = 39 AND price_completion BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    CONSTRAINT pk_agreement PRIMARY KEY (id),
+    CONSTRAINT uq_agreement_offer_hash_model_tokenizer_template_price_prompt_price_completion UNIQUE (offer_hash, model, tokenizer, template, price_prompt, price_completion)
+)
+ STRICT;
+
 CREATE TABLE chain_block (
     hash BLOB NOT NULL,
     number INTEGER NOT NULL CONSTRAINT ck_chain_block_number CHECK (number >= 0),
@@ -56,9 +69,9 @@ CREATE INDEX ix_outbox_sender_open_key ON outbox (sender, open_key);
 CREATE TABLE pair (
     payer BLOB NOT NULL CONSTRAINT ck_pair_payer CHECK (length(payer) = 20),
     payee BLOB NOT NULL CONSTRAINT ck_pair_payee CHECK (length(payee) = 20),
-    cover TEXT NOT NULL CONSTRAINT ck_pair_cover CHECK (length(cover) = 39 AND cover NOT GLOB '*[^0-9]*' AND cover <= '340282366920938463463374607431768211455'),
-    committed TEXT NOT NULL CONSTRAINT ck_pair_committed CHECK (length(committed) = 39 AND committed NOT GLOB '*[^0-9]*' AND committed <= '340282366920938463463374607431768211455'),
-    thawing TEXT NOT NULL CONSTRAINT ck_pair_thawing CHECK (length(thawing) = 39 AND thawing NOT GLOB '*[^0-9]*' AND thawing <= '340282366920938463463374607431768211455'),
+    cover TEXT NOT NULL CONSTRAINT ck_pair_cover CHECK (length(cover) = 39 AND cover BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    committed TEXT NOT NULL CONSTRAINT ck_pair_committed CHECK (length(committed) = 39 AND committed BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    thawing TEXT NOT NULL CONSTRAINT ck_pair_thawing CHECK (length(thawing) = 39 AND thawing BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     thaw_end INTEGER NOT NULL CONSTRAINT ck_pair_thaw_end CHECK (thaw_end >= 0),
     CONSTRAINT pk_pair PRIMARY KEY (payer, payee)
 )
@@ -87,8 +100,8 @@ CREATE TABLE provider (
     is_listed INTEGER NOT NULL,
     endpoint TEXT NOT NULL,
     offer_hash BLOB NOT NULL,
-    stake TEXT NOT NULL CONSTRAINT ck_provider_stake CHECK (length(stake) = 39 AND stake NOT GLOB '*[^0-9]*' AND stake <= '340282366920938463463374607431768211455'),
-    unbonding TEXT NOT NULL CONSTRAINT ck_provider_unbonding CHECK (length(unbonding) = 39 AND unbonding NOT GLOB '*[^0-9]*' AND unbonding <= '340282366920938463463374607431768211455'),
+    stake TEXT NOT NULL CONSTRAINT ck_provider_stake CHECK (length(stake) = 39 AND stake BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    unbonding TEXT NOT NULL CONSTRAINT ck_provider_unbonding CHECK (length(unbonding) = 39 AND unbonding BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     unbond_end INTEGER NOT NULL CONSTRAINT ck_provider_unbond_end CHECK (unbond_end >= 0),
     CONSTRAINT pk_provider PRIMARY KEY (provider)
 )
@@ -97,7 +110,7 @@ CREATE TABLE provider (
 CREATE TABLE signer (
     signer BLOB NOT NULL CONSTRAINT ck_signer_signer CHECK (length(signer) = 20),
     payer BLOB NOT NULL CONSTRAINT ck_signer_payer CHECK (length(payer) = 20),
-    cap TEXT NOT NULL CONSTRAINT ck_signer_cap CHECK (length(cap) = 39 AND cap NOT GLOB '*[^0-9]*' AND cap <= '340282366920938463463374607431768211455'),
+    cap TEXT NOT NULL CONSTRAINT ck_signer_cap CHECK (length(cap) = 39 AND cap BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     is_live INTEGER NOT NULL,
     thaw_end INTEGER NOT NULL CONSTRAINT ck_signer_thaw_end CHECK (thaw_end >= 0),
     CONSTRAINT pk_signer PRIMARY KEY (signer)
@@ -137,7 +150,7 @@ CREATE TABLE lane (
     payer BLOB NOT NULL CONSTRAINT ck_lane_payer CHECK (length(payer) = 20),
     payee BLOB NOT NULL CONSTRAINT ck_lane_payee CHECK (length(payee) = 20),
     lane BLOB NOT NULL CONSTRAINT ck_lane_lane CHECK (length(lane) = 20),
-    claimed TEXT NOT NULL CONSTRAINT ck_lane_claimed CHECK (length(claimed) = 39 AND claimed NOT GLOB '*[^0-9]*' AND claimed <= '340282366920938463463374607431768211455'),
+    claimed TEXT NOT NULL CONSTRAINT ck_lane_claimed CHECK (length(claimed) = 39 AND claimed BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     CONSTRAINT pk_lane PRIMARY KEY (id),
     CONSTRAINT fk_lane_payer_payee FOREIGN KEY(payer, payee) REFERENCES pair (payer, payee),
     CONSTRAINT uq_lane_payer_payee_lane UNIQUE (payer, payee, lane)
@@ -149,8 +162,8 @@ CREATE TABLE outbox_attempt (
     outbox_id INTEGER NOT NULL,
     number INTEGER NOT NULL CONSTRAINT ck_outbox_attempt_number CHECK (number >= 0),
     nonce INTEGER NOT NULL CONSTRAINT ck_outbox_attempt_nonce CHECK (nonce >= 0),
-    max_fee TEXT NOT NULL CONSTRAINT ck_outbox_attempt_max_fee CHECK (length(max_fee) = 39 AND max_fee NOT GLOB '*[^0-9]*' AND max_fee <= '340282366920938463463374607431768211455'),
-    tip TEXT NOT NULL CONSTRAINT ck_outbox_attempt_tip CHECK (length(tip) = 39 AND tip NOT GLOB '*[^0-9]*' AND tip <= '340282366920938463463374607431768211455'),
+    max_fee TEXT NOT NULL CONSTRAINT ck_outbox_attempt_max_fee CHECK (length(max_fee) = 39 AND max_fee BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    tip TEXT NOT NULL CONSTRAINT ck_outbox_attempt_tip CHECK (length(tip) = 39 AND tip BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     raw BLOB NOT NULL,
     sent_at INTEGER NOT NULL CONSTRAINT ck_outbox_attempt_sent_at CHECK (sent_at >= 0),
     CONSTRAINT pk_outbox_attempt PRIMARY KEY (tx_hash),
@@ -163,10 +176,10 @@ CREATE INDEX ix_outbox_attempt_outbox_id ON outbox_attempt (outbox_id);
 CREATE TABLE account (
     lane_id INTEGER NOT NULL,
     generation INTEGER NOT NULL,
-    base TEXT NOT NULL CONSTRAINT ck_account_base CHECK (length(base) = 39 AND base NOT GLOB '*[^0-9]*' AND base <= '340282366920938463463374607431768211455'),
-    charged TEXT NOT NULL CONSTRAINT ck_account_charged CHECK (length(charged) = 39 AND charged NOT GLOB '*[^0-9]*' AND charged <= '340282366920938463463374607431768211455'),
-    reserved TEXT NOT NULL CONSTRAINT ck_account_reserved CHECK (length(reserved) = 39 AND reserved NOT GLOB '*[^0-9]*' AND reserved <= '340282366920938463463374607431768211455'),
-    best TEXT NOT NULL CONSTRAINT ck_account_best CHECK (length(best) = 39 AND best NOT GLOB '*[^0-9]*' AND best <= '340282366920938463463374607431768211455'),
+    base TEXT NOT NULL CONSTRAINT ck_account_base CHECK (length(base) = 39 AND base BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    charged TEXT NOT NULL CONSTRAINT ck_account_charged CHECK (length(charged) = 39 AND charged BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    reserved TEXT NOT NULL CONSTRAINT ck_account_reserved CHECK (length(reserved) = 39 AND reserved BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    best TEXT NOT NULL CONSTRAINT ck_account_best CHECK (length(best) = 39 AND best BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     best_voucher_id INTEGER,
     seq INTEGER NOT NULL CONSTRAINT ck_account_seq CHECK (seq >= 0),
     count INTEGER NOT NULL CONSTRAINT ck_account_count CHECK (count >= 0),
@@ -183,17 +196,12 @@ CREATE TABLE voucher (
     lane_id INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     request_id BLOB NOT NULL,
-    ceiling TEXT NOT NULL CONSTRAINT ck_voucher_ceiling CHECK (length(ceiling) = 39 AND ceiling NOT GLOB '*[^0-9]*' AND ceiling <= '340282366920938463463374607431768211455'),
+    ceiling TEXT NOT NULL CONSTRAINT ck_voucher_ceiling CHECK (length(ceiling) = 39 AND ceiling BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     context BLOB NOT NULL,
     signature BLOB NOT NULL CONSTRAINT ck_voucher_signature CHECK (length(signature) = 65),
     request_hash BLOB NOT NULL,
-    offer_hash BLOB NOT NULL,
-    model BLOB NOT NULL,
-    tokenizer BLOB NOT NULL,
-    template BLOB NOT NULL,
-    price_prompt TEXT NOT NULL CONSTRAINT ck_voucher_price_prompt CHECK (length(price_prompt) = 39 AND price_prompt NOT GLOB '*[^0-9]*' AND price_prompt <= '340282366920938463463374607431768211455'),
-    price_completion TEXT NOT NULL CONSTRAINT ck_voucher_price_completion CHECK (length(price_completion) = 39 AND price_completion NOT GLOB '*[^0-9]*' AND price_completion <= '340282366920938463463374607431768211455'),
-    max_price TEXT NOT NULL CONSTRAINT ck_voucher_max_price CHECK (length(max_price) = 39 AND max_price NOT GLOB '*[^0-9]*' AND max_price <= '340282366920938463463374607431768211455'),
+    agreement_id INTEGER NOT NULL,
+    max_price TEXT NOT NULL CONSTRAINT ck_voucher_max_price CHECK (length(max_price) = 39 AND max_price BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     start_by INTEGER NOT NULL CONSTRAINT ck_voucher_start_by CHECK (start_by >= 0),
     mode INTEGER NOT NULL,
     flags INTEGER NOT NULL,
@@ -206,6 +214,7 @@ CREATE TABLE voucher (
     CONSTRAINT ck_voucher_request_id CHECK (length(request_id) = 32),
     CONSTRAINT fk_voucher_lane_id_generation FOREIGN KEY(lane_id, generation) REFERENCES account (lane_id, generation),
     CONSTRAINT uq_voucher_lane_id_request_id UNIQUE (lane_id, request_id),
+    CONSTRAINT fk_voucher_agreement_id FOREIGN KEY(agreement_id) REFERENCES agreement (id),
     CONSTRAINT fk_voucher_lease FOREIGN KEY(lease) REFERENCES lease (id)
 )
  STRICT;
@@ -215,7 +224,7 @@ CREATE TABLE claim (
     lane_id INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     seq INTEGER NOT NULL CONSTRAINT ck_claim_seq CHECK (seq >= 0),
-    cumulative TEXT NOT NULL CONSTRAINT ck_claim_cumulative CHECK (length(cumulative) = 39 AND cumulative NOT GLOB '*[^0-9]*' AND cumulative <= '340282366920938463463374607431768211455'),
+    cumulative TEXT NOT NULL CONSTRAINT ck_claim_cumulative CHECK (length(cumulative) = 39 AND cumulative BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     receipts_root BLOB NOT NULL,
     count INTEGER NOT NULL CONSTRAINT ck_claim_count CHECK (count >= 0),
     peaks BLOB NOT NULL,
@@ -241,8 +250,8 @@ CREATE TABLE receipt (
     prompt_tokens INTEGER NOT NULL CONSTRAINT ck_receipt_prompt_tokens CHECK (prompt_tokens >= 0),
     completion_tokens INTEGER NOT NULL CONSTRAINT ck_receipt_completion_tokens CHECK (completion_tokens >= 0),
     status INTEGER NOT NULL CONSTRAINT ck_receipt_status CHECK (status BETWEEN 1 AND 4),
-    charge TEXT NOT NULL CONSTRAINT ck_receipt_charge CHECK (length(charge) = 39 AND charge NOT GLOB '*[^0-9]*' AND charge <= '340282366920938463463374607431768211455'),
-    cumulative TEXT NOT NULL CONSTRAINT ck_receipt_cumulative CHECK (length(cumulative) = 39 AND cumulative NOT GLOB '*[^0-9]*' AND cumulative <= '340282366920938463463374607431768211455'),
+    charge TEXT NOT NULL CONSTRAINT ck_receipt_charge CHECK (length(charge) = 39 AND charge BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
+    cumulative TEXT NOT NULL CONSTRAINT ck_receipt_cumulative CHECK (length(cumulative) = 39 AND cumulative BETWEEN '000000000000000000000000000000000000000' AND '340282366920938463463374607431768211455'),
     CONSTRAINT pk_receipt PRIMARY KEY (voucher_id),
     CONSTRAINT ck_receipt_charge_within_cumulative CHECK (charge <= cumulative),
     CONSTRAINT uq_receipt_lane_id_generation_seq UNIQUE (lane_id, generation, seq),
@@ -284,11 +293,12 @@ CREATE VIEW charge AS
 SELECT lane.payer, lane.payee, lane.lane, receipt.generation, receipt.seq, receipt.position, voucher.request_id,
        voucher.context, voucher.request_hash, receipt.response_hash, receipt.answer_hash, receipt.prompt_tokens,
        receipt.completion_tokens, receipt.status, receipt.charge, receipt.cumulative, receipt_signature.signature,
-       voucher.ceiling, voucher.signature AS voucher_signature, voucher.offer_hash, voucher.model, voucher.tokenizer,
-       voucher.template, voucher.price_prompt, voucher.price_completion, voucher.max_price, voucher.start_by,
+       voucher.ceiling, voucher.signature AS voucher_signature, agreement.offer_hash, agreement.model, agreement.tokenizer,
+       agreement.template, agreement.price_prompt, agreement.price_completion, voucher.max_price, voucher.start_by,
        voucher.mode, voucher.flags, voucher.hops, voucher.origin_hash, voucher.salt, voucher.received_at,
        voucher.lease, receipt.voucher_id, receipt.lane_id
 FROM receipt
 JOIN voucher ON voucher.id = receipt.voucher_id
+JOIN agreement ON agreement.id = voucher.agreement_id
 JOIN lane ON lane.id = receipt.lane_id
 LEFT JOIN receipt_signature ON receipt_signature.voucher_id = receipt.voucher_id;

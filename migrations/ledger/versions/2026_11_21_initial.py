@@ -26,6 +26,7 @@ TABLES = [
     "receipt",
     "reservation",
     "voucher",
+    "agreement",
     "lease",
     "account",
     "lane",

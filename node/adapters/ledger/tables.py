@@ -1,7 +1,7 @@
 """Every table of a payee's books, for node and auditor alike. Constraints repeat the invariants; nothing is read here.
 
 Rows of voucher, receipt, receipt_signature, claim, offer and chain_event are appended and never edited. `account`,
-`pair` and `reservation` cache what those rows add up to, so that admission need not SUM; `totals.py` re-checks the cache.
+`pair` and `reservation` cache what those rows add up to, so that admission need not SUM; `totals.py` checks the cache.
 A lane has one row for life and one `account` row a generation of the payee's key. docs/ledger.md explains each table.
 """
 
@@ -78,6 +78,21 @@ lease = Table(
 )
 """A worker's right to finish its reservations; an expired lease never lives again."""
 
+agreement = Table(
+    "agreement",
+    metadata,
+    Column("id", BIGINT, primary_key=True),
+    octets("offer_hash"),
+    octets("model"),
+    octets("tokenizer"),
+    octets("template"),
+    amount("price_prompt"),
+    amount("price_completion"),
+    UniqueConstraint("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion"),
+    sqlite_strict=True,
+)
+"""What the Terms of many requests have in common: one line of an offer, as the payer signed it."""
+
 voucher = Table(
     "voucher",
     metadata,
@@ -89,12 +104,7 @@ voucher = Table(
     octets("context"),
     Column("signature", BYTES, CheckConstraint("length(signature) = 65", name="signature"), nullable=False),
     octets("request_hash"),
-    octets("offer_hash"),
-    octets("model"),
-    octets("tokenizer"),
-    octets("template"),
-    amount("price_prompt"),
-    amount("price_completion"),
+    Column("agreement_id", BIGINT, ForeignKey("agreement.id"), nullable=False),
     amount("max_price"),
     natural("start_by"),
     Column("mode", Integer, nullable=False),
@@ -109,7 +119,10 @@ voucher = Table(
     UniqueConstraint("lane_id", "request_id"),
     sqlite_strict=True,
 )
-"""One row an admitted request: the voucher, its signature and the Terms. An id is used once in a lane (rule 9)."""
+"""One row an admitted request: the voucher, its signature and the Terms. An id is used once in a lane (rule 9).
+
+`id` = lease << 40 | number, so that no two workers meet and a lease's vouchers are one range.
+"""
 
 reservation = Table(
     "reservation",
@@ -181,4 +194,4 @@ claim = Table(
     Index("ix_claim_receipts_root", "receipts_root"),
     sqlite_strict=True,
 )
-"""Every claim signed, one a count of receipts. `peaks`: the tree it commits, 32 bytes each; the next goes on from it."""
+"""Every claim signed, one a count of receipts. `peaks` = the tree it commits, 32 bytes each."""

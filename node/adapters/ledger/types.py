@@ -1,7 +1,7 @@
 """Column types that mean the same on SQLite and PostgreSQL, above all exact unsigned 128-bit amounts. No tables.
 
-An amount is NUMERIC(39, 0) on PostgreSQL and 39 zero-padded decimal digits of TEXT on SQLite, where INTEGER ends at 2^63
-and NUMERIC would become a float. Padded text compares, sorts and takes MIN/MAX like the number. `exact_sum` adds it up
+An amount is NUMERIC(39, 0) on PostgreSQL and 39 zero-padded digits of TEXT on SQLite, where INTEGER ends at 2^63 and
+NUMERIC is a float. Padded text compares, sorts and takes MIN/MAX like the number. `exact_sum` adds it up
 exactly on both; in the sqlite3 shell `decimal_sum(amount)` does the same.
 """
 
@@ -73,7 +73,7 @@ def _check_numeric(element: IsU128, _compiler: SQLCompiler, **_: object) -> str:
 @compiles(IsU128, "sqlite")
 def _check_text(element: IsU128, _compiler: SQLCompiler, **_: object) -> str:
     name = element.name
-    return f"length({name}) = 39 AND {name} NOT GLOB '*[^0-9]*' AND {name} <= '340282366920938463463374607431768211455'"
+    return f"length({name}) = 39 AND {name} BETWEEN '{'0' * DIGITS}' AND '{_U128_MAX}'"
 
 
 class SumType(TypeDecorator[int]):

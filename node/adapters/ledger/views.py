@@ -8,12 +8,13 @@ CHARGE = """CREATE VIEW charge AS
 SELECT lane.payer, lane.payee, lane.lane, receipt.generation, receipt.seq, receipt.position, voucher.request_id,
        voucher.context, voucher.request_hash, receipt.response_hash, receipt.answer_hash, receipt.prompt_tokens,
        receipt.completion_tokens, receipt.status, receipt.charge, receipt.cumulative, receipt_signature.signature,
-       voucher.ceiling, voucher.signature AS voucher_signature, voucher.offer_hash, voucher.model, voucher.tokenizer,
-       voucher.template, voucher.price_prompt, voucher.price_completion, voucher.max_price, voucher.start_by,
+       voucher.ceiling, voucher.signature AS voucher_signature, agreement.offer_hash, agreement.model, agreement.tokenizer,
+       agreement.template, agreement.price_prompt, agreement.price_completion, voucher.max_price, voucher.start_by,
        voucher.mode, voucher.flags, voucher.hops, voucher.origin_hash, voucher.salt, voucher.received_at,
        voucher.lease, receipt.voucher_id, receipt.lane_id
 FROM receipt
 JOIN voucher ON voucher.id = receipt.voucher_id
+JOIN agreement ON agreement.id = voucher.agreement_id
 JOIN lane ON lane.id = receipt.lane_id
 LEFT JOIN receipt_signature ON receipt_signature.voucher_id = receipt.voucher_id"""
 

@@ -1,0 +1,143 @@
+"""The statements of the hot path as text made once, and a thin session over the driver's own cursor. Decides nothing.
+
+SQLAlchemy costs 3-5 us a row in conversions; here rows go to the driver as plain tuples, amounts already in the column's
+form. Many keys are looked up by one SELECT over a VALUES list; its length is padded to a power of two so that the drivers'
+statement caches hold ten texts a table, not a thousand.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Engine, Table
+from sqlalchemy.pool import PoolProxiedConnection
+
+from node.adapters.ledger import tables
+from node.adapters.ledger.types import to_text
+
+Row = tuple[Any, ...]
+
+
+class Words:
+    """The texts of one dialect; `amount` turns an amount into its column's form."""
+
+    def __init__(self, dialect: str) -> None:
+        is_sqlite = dialect == "sqlite"
+        self.mark = "?" if is_sqlite else "%s"
+        self.begin = "BEGIN IMMEDIATE" if is_sqlite else "BEGIN"
+        self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
+        self.amount: Callable[[int], str | int] = to_text if is_sqlite else int
+        self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
+        self.voucher = self._insert(tables.voucher)
+        self.reservation = self._insert(tables.reservation)
+        self.receipt = self._insert(tables.receipt)
+        self.account = self._insert(tables.account)
+        key = "WHERE lane_id = ? AND generation = ?"
+        totals = "UPDATE account SET charged = ?, reserved = ?, best = ?, best_voucher_id = ?, seq = ?, count = ? "
+        self.totals = self._text(totals + key)
+        self.committed = self._text("UPDATE pair SET committed = ? WHERE payer = ? AND payee = ?")
+        self.release = self._text("DELETE FROM reservation WHERE voucher_id = ?")
+        self.signature = self._text(
+            "INSERT INTO receipt_signature (voucher_id, signature) VALUES (?, ?) ON CONFLICT (voucher_id) DO NOTHING",
+        )
+        self.lane = self._text("INSERT INTO lane (payer, payee, lane, claimed) VALUES (?, ?, ?, ?) RETURNING id")
+        terms = ("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion")
+        where = " AND ".join(f"{name} = ?" for name in terms)
+        self.find_agreement = self._text(f"SELECT id FROM agreement WHERE {where}")  # noqa: S608 -- constant names
+        self.agreement = self._text(
+            f"INSERT INTO agreement ({', '.join(terms)}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608 -- constant names
+            "ON CONFLICT DO NOTHING",
+        )
+        self.last_voucher = self._text("SELECT max(id) FROM voucher WHERE id BETWEEN ? AND ?")
+
+    def _text(self, text: str) -> str:
+        return text.replace("?", self.mark)
+
+    def _insert(self, table: Table) -> str:
+        names = [column.name for column in table.columns]
+        marks = ", ".join(self.mark for _ in names)
+        return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 -- our own tables
+
+    def _select_wanted(self, what: str, columns: str, count: int) -> str:
+        """`what` names the columns and tables; `columns` are matched with the wanted keys, in their order."""
+        matched = columns.split()
+        names = [f"k{number}" for number in range(len(matched))]
+        row = "(" + ", ".join(self.mark for _ in matched) + ")"
+        head = f"WITH wanted ({', '.join(names)}) AS (VALUES {', '.join([row] * count)}) "
+        where = " AND ".join(f"{column} = wanted.{name}" for column, name in zip(matched, names, strict=True))
+        return head + what.format(wanted="wanted CROSS JOIN") + " WHERE " + where
+
+
+class Session:
+    """One transaction on the driver's connection: no layer between, so that a batch costs what the database costs."""
+
+    def __init__(self, cursor: Any, words: Words) -> None:  # noqa: ANN401 -- the driver's cursor
+        self.words = words
+        self._cursor = cursor
+
+    def rows(self, text: str, params: Sequence[object] = ()) -> list[Row]:
+        """All rows of a SELECT or RETURNING."""
+        return self._cursor.execute(text, params).fetchall()  # type: ignore[no-any-return]
+
+    def run(self, text: str, params: Sequence[object] = ()) -> int:
+        """One statement; the number of rows it touched."""
+        return int(self._cursor.execute(text, params).rowcount)
+
+    def many(self, text: str, rows: Sequence[Row]) -> int:
+        """One statement for many rows; the number of rows touched."""
+        if not rows:
+            return 0
+        self._cursor.executemany(text, rows)
+        return int(self._cursor.rowcount)
+
+    def wanted(self, what: str, columns: str, keys: Iterable[Row], tail: str = "") -> list[Row]:
+        """Rows whose `columns` equal one of `keys`, in one SELECT."""
+        rows = list(keys)
+        if not rows:
+            return []
+        size = 1 << (len(rows) - 1).bit_length()
+        padded = rows + rows[:1] * (size - len(rows))
+        text = self.words.select_wanted(what, columns, size) + tail
+        return self.rows(text, [part for row in padded for part in row])
+
+
+class CommitUnknownError(Exception):
+    """COMMIT itself failed: the rows may or may not be durable. Ask again before telling anybody."""
+
+
+class Door:
+    """A writer's own connection: opened when needed, kept between transactions, thrown away after an error."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: PoolProxiedConnection | None = None
+        self.words = Words(engine.dialect.name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A writing transaction: durable when the block has ended, undone by any error."""
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self.words.begin)
+            yield Session(cursor, self.words)
+            self._commit(cursor)
+        except BaseException:
+            self.shut()
+            raise
+        finally:
+            cursor.close()
+
+    def _commit(self, cursor: Any) -> None:  # noqa: ANN401 -- the driver's cursor
+        try:
+            cursor.execute("COMMIT")
+        except Exception as exc:
+            raise CommitUnknownError from exc
+
+    def shut(self) -> None:
+        """Close the connection; whatever it had not committed is undone by the database."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None

@@ -1,0 +1,43 @@
+"""What can be asked of the writer, and what it answers: the queue's elements, without behaviour."""
+
+from asyncio import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.core.account import Admission, Outcome
+from node.core.messages import Receipt
+from node.core.types import Micros, Signature
+
+
+@dataclass(slots=True, eq=False)
+class Admit:
+    """Reserve for a request. Answer: None, or the Stored request of that id."""
+
+    admission: Admission
+    future: "Future[Any]"
+    is_repeat: bool = False
+    """The first try's commit had an unknown end: an open row of this very admission is our own."""
+
+
+@dataclass(slots=True, eq=False)
+class Close:
+    """Charge a request. Answer: its Receipt."""
+
+    admission: Admission
+    outcome: Outcome
+    now: Micros
+    future: "Future[Any]"
+    is_repeat: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class KeepSignature:
+    """Store a receipt's signature. Nobody waits."""
+
+    receipt: Receipt
+    signature: Signature
+    future: "Future[Any] | None" = field(default=None)
+    is_repeat: bool = False
+
+
+Operation = Admit | Close | KeepSignature

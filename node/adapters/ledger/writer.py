@@ -1,0 +1,163 @@
+"""Group commit: one thread takes whatever operations wait, writes them in one transaction, and answers them all after it.
+
+While a commit is on its way to the disk the next group gathers, so the group grows with the load by itself; nothing lingers
+for company except signatures, for which nobody waits. An error of one operation must not fail its neighbours: the group is
+rolled back and its operations are tried one by one. A database that takes no writes answers LedgerUnavailable to all.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from threading import Condition, Thread
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.adapters.ledger.batch import Answer, Batch, Memory
+from node.adapters.ledger.hot import CommitUnknownError, Door
+from node.adapters.ledger.operations import Admit, KeepSignature, Operation
+from node.core.account import Admission
+from node.core.errors import LedgerUnavailable
+
+MOST = 1024
+"""Operations a transaction takes at most: bounds how long the first of them waits."""
+LINGER_SECONDS = 0.05
+"""Signatures wait this long for a group to ride in."""
+SIGNATURES_KEPT = 100_000
+"""While the database is away, more signatures than this are dropped: they can be made again."""
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """The only thread of this process that writes operations. `start` before the first `submit`."""
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._door = Door(engine)
+        self._errors: tuple[type[Exception], ...] = (engine.dialect.loaded_dbapi.Error, SQLAlchemyError, OSError)
+        self._data_errors: tuple[type[Exception], ...] = (
+            engine.dialect.loaded_dbapi.IntegrityError,
+            engine.dialect.loaded_dbapi.DataError,
+        )
+        self._memory = Memory()
+        self._waiting: list[Operation] = []
+        self._signatures: list[Operation] = []
+        self._wake = Condition()
+        self._is_stopping = False
+        self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
+        self.doubtful: list[Admission] = []
+        """Admissions whose commit had an unknown end and whose caller was told no: open rows among them are nobody's."""
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def submit(self, operation: Operation) -> None:
+        """Queue an operation that somebody awaits."""
+        with self._wake:
+            if self._is_stopping:
+                raise LedgerUnavailable("the ledger is closed")
+            self._waiting.append(operation)
+            self._wake.notify()
+
+    def submit_later(self, operation: KeepSignature) -> None:
+        """Queue a signature: it rides with the next group, or goes alone a little later."""
+        with self._wake:
+            if len(self._signatures) < SIGNATURES_KEPT:
+                self._signatures.append(operation)
+            if len(self._signatures) == 1:
+                self._wake.notify()
+
+    def stop(self) -> None:
+        """Write what waits, then end the thread."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while group := self._take():
+            self._write(group)
+        self._door.shut()
+
+    def _take(self) -> list[Operation]:
+        """The next group; empty when it is time to stop."""
+        with self._wake:
+            while not self._waiting and not self._is_stopping:
+                is_done = self._wake.wait(LINGER_SECONDS if self._signatures else None)
+                if not is_done:
+                    break
+            group = self._waiting[:MOST]
+            del self._waiting[:MOST]
+            room = MOST - len(group)
+            group += self._signatures[:room]
+            del self._signatures[:room]
+            return group
+
+    def _write(self, group: Sequence[Operation]) -> None:
+        try:
+            answers = self._commit_surely(group)
+        except self._data_errors as exc:
+            self._write_singly(group, exc)
+        except (*self._errors, CommitUnknownError) as exc:
+            self._refuse(group, exc)
+        except Exception as exc:  # noqa: BLE001 -- this thread's outermost loop: a bug must not stop all later writes
+            self._write_singly(group, exc)
+        else:
+            self._resolve(group, answers)
+
+    def _commit_surely(self, group: Sequence[Operation]) -> list[Answer]:
+        """A commit of unknown end is asked about by doing the group again: known requests tell that it had arrived."""
+        try:
+            return self._commit(group)
+        except CommitUnknownError:
+            for operation in group:
+                operation.is_repeat = True
+        try:
+            return self._commit(group)
+        except (CommitUnknownError, *self._errors):
+            self.doubtful += [operation.admission for operation in group if isinstance(operation, Admit)]
+            raise
+
+    def _commit(self, group: Sequence[Operation]) -> list[Answer]:
+        with self._door.transaction() as session:
+            batch = Batch(session, self._memory)
+            answers = batch.run(group)
+        batch.remember()
+        return answers
+
+    def _write_singly(self, group: Sequence[Operation], cause: Exception) -> None:
+        """Find the one that cannot be written; it alone gets the error."""
+        if len(group) > 1:
+            log.warning("a group of %d ledger writes failed, trying them singly: %r", len(group), cause)
+            for operation in group:
+                self._write([operation])
+            return
+        log.error("a ledger write failed: %r", cause)
+        self._resolve(group, [cause])
+
+    def _refuse(self, group: Sequence[Operation], cause: Exception) -> None:
+        """No durable write is possible. Signatures are kept for better times."""
+        reason = LedgerUnavailable("no durable write is possible now; nothing was served or charged")
+        reason.__cause__ = cause
+        log.warning("the ledger database refuses to write: %r", cause)
+        waiting = [operation for operation in group if not isinstance(operation, KeepSignature)]
+        with self._wake:
+            self._signatures += [operation for operation in group if isinstance(operation, KeepSignature)]
+        self._resolve(waiting, [reason] * len(waiting))
+
+    def _resolve(self, group: Sequence[Operation], answers: Sequence[Any]) -> None:
+        self._loop.call_soon_threadsafe(_resolve_all, group, answers)
+
+
+def _resolve_all(group: Sequence[Operation], answers: Sequence[Any]) -> None:
+    for operation, answer in zip(group, answers, strict=True):
+        future = operation.future
+        if future is None or future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
