@@ -2,13 +2,11 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
+import {Custody} from "./escrow/Custody.sol";
+import {Keys} from "./escrow/Keys.sol";
+import {Windows} from "./escrow/Windows.sol";
 import {
     EarningsState,
     EscrowTimes,
@@ -16,49 +14,32 @@ import {
     IEscrow,
     Item,
     LaneState,
-    PairState,
-    PayeeState,
     Signature,
     SignerState,
     Status
 } from "./interfaces/IEscrow.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Earnings} from "./libraries/Earnings.sol";
-import {Claim, Messages, Receipt, SignerConsent, Voucher} from "./libraries/Messages.sol";
+import {Claim, Messages, Receipt} from "./libraries/Messages.sol";
 
 /// @title Escrow
-/// @notice See {IEscrow}. Read it by story: a payer's money, its signers, a payee, settling, challenging.
-/// Numbers like INV2 are those of `docs/invariants.md`, numbers like P4 those of its list of attacks.
-contract Escrow is IEscrow, EIP712, ReentrancyGuard {
-    using SafeERC20 for IERC20;
+/// @notice See {IEscrow}. Three rooms: {Custody} holds the payers' money, {Keys} knows who signs for whom, and here money
+/// moves from a payer to a payee because both signed: earning, settling, challenging.
+/// Numbers like INV2 are those of `docs/invariants.md`, numbers like P4 those of its table of attacks.
+contract Escrow is Custody, Keys {
     using Messages for *;
     using Earnings for EarningsState;
 
     // -------------------------------------------------------------------------------------------------------- types
-    /// @dev Never deleted: lifetime totals are what makes a replay worth nothing (P1). Claims write slot 0 only.
-    struct Pair {
-        uint128 allotted;
-        uint128 claimed;
-        uint128 thawing;
-        uint64 thawEnd;
-        mapping(address signer => Lane) lanes;
-    }
-
-    struct Lane {
-        uint128 claimed;
+    /// @dev What successive rows of a batch share, looked up once. `status` is that of a row nothing else is wrong with.
+    struct Run {
+        bytes32 domain;
+        uint256 lastSeq;
+        address payee;
         uint32 generation;
-        mapping(uint32 generation => LaneHistory) history;
-    }
-
-    struct LaneHistory {
-        uint128 top;
-        uint128 returned;
-    }
-
-    struct Payee {
-        PayeeState keys;
-        EarningsState earnings;
-        mapping(uint32 generation => GenerationState) generations;
+        address operator;
+        Status status;
+        uint128 earned;
     }
 
     // ---------------------------------------------------------------------------------------------------- constants
@@ -67,272 +48,150 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
     /// @dev How far, in seconds, a claim's sequence may run ahead of the chain's clock.
     uint256 private constant SEQ_SLACK_SECONDS = 60;
     uint256 private constant MICROSECONDS = 1e6;
-    /// @dev Seconds between two bumps by an operator key, so that a stolen one cannot exhaust generations.
-    uint64 private constant OPERATOR_BUMP_SECONDS = 1 hours;
-    /// @dev Longest window: far from any overflow, and nobody's money is locked for longer.
-    uint64 private constant MAX_SECONDS = 90 days;
     /// @dev The least burnt by a generation's first conviction is `minStake / FLOOR_DIVISOR`.
     uint128 private constant FLOOR_DIVISOR = 20;
 
-    // --------------------------------------------------------------------------------------------------- immutables
-    address public immutable currency;
+    // ------------------------------------------------------------------------------------------------------ storage
     address public immutable registry;
     address public immutable duels;
-    uint64 public immutable thawSeconds;
-    uint64 public immutable holdSeconds;
-    uint64 public immutable payoutDelaySeconds;
-
-    // ------------------------------------------------------------------------------------------------------ storage
     uint256 public burnt;
-    mapping(address payer => uint128) public free;
-    mapping(address payer => mapping(address payee => Pair)) private _pairs;
-    mapping(address signer => SignerState) private _signers;
-    mapping(address payee => Payee) private _payees;
+    mapping(address payee => EarningsState) private _earnings;
 
     /// @param registry_ Address the registry will have; `duels_` likewise, or 0 for a set without duels.
     constructor(address currency_, address registry_, address duels_, EscrowTimes memory times)
         EIP712("wwwserve", "1")
+        Windows(times)
+        Custody(currency_)
     {
-        require(currency_ != address(0) && registry_ != address(0), Escrow_ZeroAddress());
-        (currency, registry, duels) = (currency_, registry_, duels_);
-        thawSeconds = _checkedTime(times.thaw);
-        holdSeconds = _checkedTime(times.hold);
-        payoutDelaySeconds = _checkedTime(times.payoutDelay);
+        require(registry_ != address(0), Escrow_ZeroAddress());
+        (registry, duels) = (registry_, duels_);
     }
 
-    // ================================================================================================ a payer's money
-    /// @inheritdoc IEscrow
-    function deposit(uint128 amount) external nonReentrant {
-        _deposit(msg.sender, amount);
-    }
-
-    /// @inheritdoc IEscrow
-    function depositFor(address payer, uint128 amount) external nonReentrant {
-        require(payer != address(0), Escrow_ZeroAddress());
-        _deposit(payer, amount);
-    }
-
-    /// @inheritdoc IEscrow
-    function depositWithPermit(uint128 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external nonReentrant {
-        // Whoever copies the permit from the mempool and spends it first must not stop the deposit.
-        try IERC20Permit(currency).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
-        _deposit(msg.sender, amount);
-    }
-
-    /// @inheritdoc IEscrow
-    function allot(address[] calldata payees_, uint128[] calldata amounts) external {
-        _checkLengths(payees_, amounts);
-        for (uint256 i = 0; i < payees_.length; ++i) {
-            require(payees_[i] != address(0), Escrow_ZeroAddress());
-            require(amounts[i] != 0, Escrow_ZeroAmount());
-            require(amounts[i] <= free[msg.sender], Escrow_Overdraw(amounts[i], free[msg.sender]));
-            free[msg.sender] -= amounts[i];
-            uint128 allotted = _pairs[msg.sender][payees_[i]].allotted += amounts[i];
-            emit Allotted(msg.sender, payees_[i], amounts[i], allotted);
-        }
-    }
-
-    /// @inheritdoc IEscrow
-    function requestThaw(address[] calldata payees_, uint128[] calldata amounts) external {
-        _checkLengths(payees_, amounts);
-        uint64 thawEnd = _now() + thawSeconds;
-        for (uint256 i = 0; i < payees_.length; ++i) {
-            Pair storage pair = _pairs[msg.sender][payees_[i]];
-            // Clamped, not refused: a claim mined just before must not stop the payer's other rows.
-            uint128 amount = _min(amounts[i], pair.allotted - pair.claimed);
-            // One clock for all of it: no larger thaw under an older clock (P5).
-            emit ThawRequested(msg.sender, payees_[i], pair.thawing, amount, amount == 0 ? 0 : thawEnd);
-            (pair.thawing, pair.thawEnd) = (amount, amount == 0 ? 0 : thawEnd);
-        }
-    }
-
-    /// @inheritdoc IEscrow
-    function cancelThaw(address[] calldata payees_) external {
-        for (uint256 i = 0; i < payees_.length; ++i) {
-            Pair storage pair = _pairs[msg.sender][payees_[i]];
-            require(pair.thawing != 0, Escrow_NothingThawing(payees_[i]));
-            emit ThawCancelled(msg.sender, payees_[i], pair.thawing);
-            (pair.thawing, pair.thawEnd) = (0, 0);
-        }
-    }
-
-    /// @inheritdoc IEscrow
-    function withdraw(address[] calldata payees_, address to) external nonReentrant {
-        require(to != address(0), Escrow_ZeroAddress());
-        for (uint256 i = 0; i < payees_.length; ++i) {
-            _finishThaw(payees_[i]);
-        }
-        uint128 amount = free[msg.sender];
-        require(amount != 0, Escrow_NothingToWithdraw());
-        free[msg.sender] = 0;
-        emit Withdrawn(msg.sender, to, amount);
-        _pay(to, amount);
-    }
-
-    // ============================================================================================== a payer's signers
-    /// @inheritdoc IEscrow
-    function authorizeSigner(address signer, uint128 cap, uint64 deadline, Signature calldata consent) external {
-        require(signer != address(0), Escrow_ZeroAddress());
-        require(signer != msg.sender, Escrow_SignerIsPayer());
-        SignerState storage state = _signers[signer];
-        // One payer for ever: what it signed for one payer must never bind another (P12).
-        require(state.payer == address(0), Escrow_SignerTaken(signer, state.payer));
-        require(block.timestamp <= deadline, Escrow_ConsentExpired(deadline));
-        bytes32 digest = SignerConsent({payer: msg.sender, cap: cap, deadline: deadline}).hash();
-        address recovered = _recover(_domainSeparatorV4(), digest, consent);
-        require(recovered == signer, Escrow_BadConsent(recovered));
-        (state.payer, state.cap) = (msg.sender, cap);
-        emit SignerAuthorized(msg.sender, signer, cap);
-    }
-
-    /// @inheritdoc IEscrow
-    function raiseSignerCap(address signer, uint128 newCap) external {
-        SignerState storage state = _ownSigner(signer);
-        require(state.thawEnd == 0, Escrow_SignerThawing(signer, state.thawEnd));
-        require(newCap > state.cap, Escrow_CapNotRaised(state.cap, newCap));
-        emit SignerCapRaised(msg.sender, signer, state.cap, newCap);
-        state.cap = newCap;
-    }
-
-    /// @inheritdoc IEscrow
-    function thawSigner(address signer) external {
-        SignerState storage state = _ownSigner(signer);
-        require(state.thawEnd == 0, Escrow_SignerThawing(signer, state.thawEnd));
-        state.thawEnd = _now() + thawSeconds;
-        emit SignerThawing(msg.sender, signer, state.thawEnd);
-    }
-
-    /// @inheritdoc IEscrow
-    function revokeSigner(address signer) external {
-        SignerState storage state = _ownSigner(signer);
-        require(!state.revoked, Escrow_SignerRevoked(signer));
-        // A payee that relied on the signer has the whole window to claim (P11).
-        require(state.thawEnd != 0 && _now() >= state.thawEnd, Escrow_SignerNotThawed(signer, state.thawEnd));
-        state.revoked = true;
-        emit SignerRevoked(msg.sender, signer);
-    }
-
-    // ======================================================================================================== a payee
-    /// @inheritdoc IEscrow
-    function setOperator(address operator) external {
-        require(operator != address(0), Escrow_ZeroAddress());
-        PayeeState storage keys = _payees[msg.sender].keys;
-        address oldOperator = keys.operator;
-        (keys.operator, keys.operatorBumpAt) = (operator, 0);
-        uint32 generation = _openGeneration(msg.sender, operator);
-        emit OperatorSet(msg.sender, operator, oldOperator, generation);
-    }
-
-    /// @inheritdoc IEscrow
-    function bumpGeneration(address payee) external {
-        PayeeState storage keys = _payees[payee].keys;
-        address operator = keys.operator;
-        require(operator != address(0), Escrow_NoOperator(payee));
-        if (msg.sender != payee) {
-            require(msg.sender == operator, Escrow_NotPayeeOrOperator(payee, msg.sender));
-            require(_now() >= keys.operatorBumpAt, Escrow_BumpTooSoon(keys.operatorBumpAt));
-            keys.operatorBumpAt = _now() + OPERATOR_BUMP_SECONDS;
-        }
-        uint32 generation = _openGeneration(payee, operator);
-        emit GenerationBumped(payee, msg.sender, generation - 1, generation);
-    }
-
-    /// @inheritdoc IEscrow
-    function setPayout(address newPayout) external {
-        require(newPayout != address(0), Escrow_ZeroAddress());
-        PayeeState storage keys = _payees[msg.sender].keys;
-        keys.payout = _payoutOf(msg.sender);
-        keys.nextPayout = newPayout;
-        keys.payoutAt = _now() + payoutDelaySeconds;
-        emit PayoutRequested(msg.sender, keys.payout, newPayout, keys.payoutAt);
-    }
-
+    // ======================================================================================================= earning
     /// @inheritdoc IEscrow
     function collectEarnings(address payee) external nonReentrant {
-        EarningsState memory earnings = _payees[payee].earnings.rolledTo(_bucket());
+        EarningsState memory earnings = _earnings[payee].rolledTo(_bucket());
         uint128 amount = earnings.released;
         require(amount != 0, Escrow_NothingReleased(payee));
         earnings.released = 0;
-        _payees[payee].earnings.save(earnings);
+        _earnings[payee].save(earnings);
         address payout = _payoutOf(payee);
         emit EarningsCollected(payee, payout, amount);
         _pay(payout, amount);
     }
 
-    // ======================================================================================================= settling
+    // ====================================================================================================== settling
     /// @inheritdoc IEscrow
     function claim(Item[] calldata items) external returns (Status[] memory statuses) {
         require(items.length <= MAX_BATCH, Escrow_BatchTooLong(items.length, MAX_BATCH));
         statuses = new Status[](items.length);
-        bytes32 domain = _domainSeparatorV4();
-        address payee = address(0);
-        uint128 earned = 0;
+        Run memory run = _newRun();
         for (uint256 i = 0; i < items.length; ++i) {
-            if (items[i].payee != payee) {
-                _earn(payee, earned);
-                (payee, earned) = (items[i].payee, 0);
-            }
-            uint128 paid;
-            (statuses[i], paid) = _settle(items[i], domain);
-            earned += paid;
+            Item calldata item = items[i];
+            _follow(run, item);
+            statuses[i] = _settle(item, run);
         }
-        _earn(payee, earned);
+        _earn(run.payee, run.earned);
+    }
+
+    function _newRun() private view returns (Run memory run) {
+        run.domain = _domainSeparatorV4();
+        run.lastSeq = (block.timestamp + SEQ_SLACK_SECONDS) * MICROSECONDS;
+        run.status = Status.UnknownGeneration;
+    }
+
+    /// @dev Rows of one payee and generation share its operator and one write of its earnings.
+    function _follow(Run memory run, Item calldata item) private {
+        if (item.payee == run.payee && item.generation == run.generation) return;
+        _earn(run.payee, run.earned);
+        run.earned = 0;
+        _look(run, item);
+    }
+
+    function _look(Run memory run, Item calldata item) private view {
+        (run.payee, run.generation) = (item.payee, item.generation);
+        GenerationState storage state = _payees[item.payee].generations[item.generation];
+        (run.operator, run.status) = (state.operator, Status.Paid);
+        if (run.operator == address(0)) run.status = Status.UnknownGeneration;
+        uint64 closedAt = state.closedAt;
+        if (closedAt != 0 && _now() > closedAt + thawSeconds) run.status = Status.GenerationClosed;
     }
 
     /// @dev One row. Never reverts: one bad row must not stop the others (P13).
-    function _settle(Item calldata item, bytes32 domain) private returns (Status status, uint128 paid) {
+    function _settle(Item calldata item, Run memory run) private returns (Status status) {
         address signer;
-        (status, signer, paid) = _judge(item, domain);
-        if (paid == 0) return (status, 0);
+        (status, signer) = _judge(item, run);
+        if (status != Status.Paid) return status;
         Pair storage pair = _pairs[item.payer][item.payee];
         Lane storage lane = pair.lanes[signer];
         (uint128 claimed, uint32 generation) = (lane.claimed, lane.generation);
-        // A later challenge of the generation that ends here must know how far it got.
-        if (generation != item.generation && generation != 0) lane.history[generation].top = claimed;
-        pair.claimed += paid;
-        (lane.claimed, lane.generation) = (claimed + paid, item.generation);
-        _emitSettled(item, signer, paid, claimed + paid);
+        uint128 pairClaimed = pair.claimed;
+        uint128 paid;
+        (status, paid) = _judgeAmount(item, claimed, generation, pair.allotted - pairClaimed);
+        if (paid == 0) return status;
+        if (generation != item.generation) {
+            // A later challenge of the generation that ends here must know how far it got.
+            if (generation != 0) lane.history[generation].top = claimed;
+            lane.generation = item.generation;
+        }
+        // No sum overflows: `paid <= allotted - pairClaimed`, and all money held fits u128.
+        unchecked {
+            claimed += paid;
+            (pair.claimed, lane.claimed) = (pairClaimed + paid, claimed);
+            run.earned += paid;
+        }
+        _emitSettled(item, signer, paid, claimed);
     }
 
-    /// @dev Every reason not to pay a row, then how much to pay (INV2, INV3, INV4).
-    function _judge(Item calldata item, bytes32 domain) private view returns (Status, address signer, uint128 paid) {
-        GenerationState storage generation = _payees[item.payee].generations[item.generation];
-        if (generation.operator == address(0)) return (Status.UnknownGeneration, address(0), 0);
-        if (_now() > _claimableUntil(generation)) return (Status.GenerationClosed, address(0), 0);
-        if (item.seq > (block.timestamp + SEQ_SLACK_SECONDS) * MICROSECONDS) {
-            return (Status.SeqInFuture, address(0), 0);
+    /// @dev A function of its own because eleven fields leave no room on the stack.
+    function _emitSettled(Item calldata item, address signer, uint128 paid, uint128 claimed) private {
+        emit Settled(
+            item.payer,
+            item.payee,
+            signer,
+            item.generation,
+            item.seq,
+            item.cumulative,
+            item.ceiling,
+            paid,
+            claimed,
+            item.count,
+            item.receiptsRoot
+        );
+    }
+
+    /// @dev Every reason not to believe a row (INV3, INV4).
+    function _judge(Item calldata item, Run memory run) private view returns (Status, address signer) {
+        if (run.status != Status.Paid) return (run.status, address(0));
+        if (item.seq > run.lastSeq) return (Status.SeqInFuture, address(0));
+        if (item.cumulative > item.ceiling) return (Status.AboveCeiling, address(0));
+        signer = _recover(run.domain, item.voucherHash(), item.voucherSig);
+        // The payer's own key needs no consent. A failed recovery gives 0, which must not pass for payer 0.
+        if (signer != item.payer || signer == address(0)) {
+            Status status = _judgeSigner(item.payer, signer, item.cumulative);
+            if (status != Status.Paid) return (status, signer);
         }
-        if (item.cumulative > item.ceiling) return (Status.AboveCeiling, address(0), 0);
-        signer = _recoverVoucherSigner(item, domain);
-        Status status = _judgeSigner(item.payer, signer, item.cumulative);
-        if (status != Status.Paid) return (status, signer, 0);
-        if (_recoverClaimSigner(item, signer, domain) != generation.operator) {
-            return (Status.BadClaimSignature, signer, 0);
-        }
-        (status, paid) = _judgeAmount(item, signer);
-        return (status, signer, paid);
+        bool isSigned = _recover(run.domain, item.claimHash(signer), item.claimSig) == run.operator;
+        return (isSigned ? Status.Paid : Status.BadClaimSignature, signer);
     }
 
     function _judgeSigner(address payer, address signer, uint128 cumulative) private view returns (Status) {
-        // A failed recovery gives 0, which must not pass for payer 0.
-        if (signer == address(0)) return Status.UnknownSigner;
-        if (signer == payer) return Status.Paid;
         SignerState storage state = _signers[signer];
-        if (state.payer != payer) return Status.UnknownSigner;
+        if (signer == address(0) || state.payer != payer) return Status.UnknownSigner;
         if (state.revoked) return Status.SignerRevoked;
-        if (cumulative > state.cap) return Status.AboveCap;
-        return Status.Paid;
+        return cumulative > state.cap ? Status.AboveCap : Status.Paid;
     }
 
-    function _judgeAmount(Item calldata item, address signer) private view returns (Status, uint128) {
-        Pair storage pair = _pairs[item.payer][item.payee];
-        Lane storage lane = pair.lanes[signer];
+    /// @dev How much of a believed row to pay (INV2). `available` includes thawing money: it stays claimable until the
+    /// payer has taken it (P5).
+    function _judgeAmount(Item calldata item, uint128 claimed, uint32 generation, uint128 available)
+        private
+        pure
+        returns (Status, uint128 paid)
+    {
         // A newer generation has counted on: an older claim would be paid on top of it.
-        if (item.generation < lane.generation) return (Status.GenerationOlder, 0);
-        uint128 claimed = lane.claimed;
+        if (item.generation < generation) return (Status.GenerationOlder, 0);
         if (item.cumulative <= claimed) return (Status.NothingNew, 0);
-        // Thawing money is still in `allotted`: it stays claimable until the payer has taken it (P5).
-        uint128 available = pair.allotted - pair.claimed;
         if (available == 0) return (Status.NoCover, 0);
         uint128 delta = item.cumulative - claimed;
         return delta <= available ? (Status.Paid, delta) : (Status.PaidPart, available);
@@ -388,7 +247,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
         private
         returns (uint128 returned, uint128 burn, uint128 fromEarnings)
     {
-        EarningsState memory earnings = _payees[payee].earnings.rolledTo(_bucket());
+        EarningsState memory earnings = _earnings[payee].rolledTo(_bucket());
         uint128 unreleased = earnings.unreleased();
         uint128 pot = unreleased + IRegistry(registry).slashable(payee);
         returned = _min(excess, pot / 2);
@@ -398,7 +257,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
         generation.floorBurnt = true;
         fromEarnings = _min(unreleased, returned + burn);
         earnings.take(fromEarnings);
-        _payees[payee].earnings.save(earnings);
+        _earnings[payee].save(earnings);
         uint128 returnedFromEarnings = _min(returned, fromEarnings);
         burnt += fromEarnings - returnedFromEarnings;
         if (returned + burn > fromEarnings) {
@@ -423,27 +282,16 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
         statuses = new Status[](items.length);
         lanes = new address[](items.length);
         paid = new uint128[](items.length);
-        bytes32 domain = _domainSeparatorV4();
+        Run memory run = _newRun();
         for (uint256 i = 0; i < items.length; ++i) {
-            (statuses[i], lanes[i], paid[i]) = _judge(items[i], domain);
+            Item calldata item = items[i];
+            _look(run, item);
+            (statuses[i], lanes[i]) = _judge(item, run);
+            if (statuses[i] != Status.Paid) continue;
+            Pair storage pair = _pairs[item.payer][item.payee];
+            Lane storage lane = pair.lanes[lanes[i]];
+            (statuses[i], paid[i]) = _judgeAmount(item, lane.claimed, lane.generation, pair.allotted - pair.claimed);
         }
-    }
-
-    /// @inheritdoc IEscrow
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparatorV4();
-    }
-
-    /// @inheritdoc IEscrow
-    function pairs(address payer, address payee) external view returns (PairState memory) {
-        Pair storage pair = _pairs[payer][payee];
-        return PairState(pair.allotted, pair.claimed, pair.thawing, pair.thawEnd);
-    }
-
-    /// @inheritdoc IEscrow
-    function cover(address payer, address payee) external view returns (uint128) {
-        Pair storage pair = _pairs[payer][payee];
-        return pair.allotted - pair.thawing;
     }
 
     /// @inheritdoc IEscrow
@@ -464,119 +312,16 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc IEscrow
-    function signerState(address signer) external view returns (SignerState memory) {
-        return _signers[signer];
-    }
-
-    /// @inheritdoc IEscrow
-    function payees(address payee) external view returns (PayeeState memory state) {
-        state = _payees[payee].keys;
-        state.payout = _payoutOf(payee);
-        if (_now() >= state.payoutAt) (state.nextPayout, state.payoutAt) = (address(0), 0);
-    }
-
-    /// @inheritdoc IEscrow
-    function generationState(address payee, uint32 generation) external view returns (GenerationState memory) {
-        return _payees[payee].generations[generation];
-    }
-
-    /// @inheritdoc IEscrow
-    function operatorOf(address payee, uint32 generation) external view returns (address) {
-        return _payees[payee].generations[generation].operator;
-    }
-
-    /// @inheritdoc IEscrow
     function earningsOf(address payee) external view returns (EarningsState memory) {
-        return _payees[payee].earnings.rolledTo(_bucket());
+        return _earnings[payee].rolledTo(_bucket());
     }
 
     // ====================================================================================================== internals
-    function _deposit(address payer, uint128 amount) private {
-        require(amount != 0, Escrow_ZeroAmount());
-        free[payer] += amount;
-        emit Deposited(payer, msg.sender, amount);
-        uint256 before = IERC20(currency).balanceOf(address(this));
-        IERC20(currency).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 balance = IERC20(currency).balanceOf(address(this));
-        _checkMoved(amount, balance - before);
-        // Every sum of balances fits u128 from here on, so no claim and no collection can overflow (INV7).
-        require(balance <= type(uint128).max, Escrow_SupplyTooLarge(balance));
-    }
-
-    /// @dev A currency that takes more than it was told to would take it from other users.
-    function _pay(address to, uint128 amount) private {
-        uint256 before = IERC20(currency).balanceOf(address(this));
-        IERC20(currency).safeTransfer(to, amount);
-        _checkMoved(amount, before - IERC20(currency).balanceOf(address(this)));
-    }
-
-    function _finishThaw(address payee) private {
-        Pair storage pair = _pairs[msg.sender][payee];
-        if (pair.thawing == 0 || _now() < pair.thawEnd) return;
-        uint128 amount = _min(pair.thawing, pair.allotted - pair.claimed);
-        pair.allotted -= amount;
-        (pair.thawing, pair.thawEnd) = (0, 0);
-        free[msg.sender] += amount;
-        emit ThawFinished(msg.sender, payee, amount, pair.allotted);
-    }
-
-    function _openGeneration(address payee, address operator) private returns (uint32 generation) {
-        Payee storage state = _payees[payee];
-        state.generations[state.keys.generation].closedAt = _now();
-        generation = ++state.keys.generation;
-        state.generations[generation].operator = operator;
-    }
-
     function _earn(address payee, uint128 amount) private {
         if (amount == 0) return;
-        EarningsState memory earnings = _payees[payee].earnings.rolledTo(_bucket());
+        EarningsState memory earnings = _earnings[payee].rolledTo(_bucket());
         earnings.current += amount;
-        _payees[payee].earnings.save(earnings);
-    }
-
-    /// @dev A function of its own because eleven event fields leave no room on the stack.
-    function _emitSettled(Item calldata item, address lane, uint128 paid, uint128 claimedAfter) private {
-        emit Settled(
-            item.payer,
-            item.payee,
-            lane,
-            item.generation,
-            item.seq,
-            item.cumulative,
-            item.ceiling,
-            paid,
-            claimedAfter,
-            item.count,
-            item.receiptsRoot
-        );
-    }
-
-    function _recoverVoucherSigner(Item calldata item, bytes32 domain) private pure returns (address) {
-        Voucher memory voucher = Voucher(item.payer, item.payee, item.generation, item.ceiling, item.context);
-        return _recover(domain, voucher.hash(), item.voucherSig);
-    }
-
-    function _recoverClaimSigner(Item calldata item, address lane, bytes32 domain) private pure returns (address) {
-        Claim memory claim_ = Claim({
-            payer: item.payer,
-            payee: item.payee,
-            lane: lane,
-            generation: item.generation,
-            seq: item.seq,
-            cumulative: item.cumulative,
-            receiptsRoot: item.receiptsRoot,
-            count: item.count
-        });
-        return _recover(domain, claim_.hash(), item.claimSig);
-    }
-
-    /// @dev 0 for a malformed signature; every caller compares with an address that is not 0.
-    function _recover(bytes32 domain, bytes32 structHash, Signature calldata sig)
-        private
-        pure
-        returns (address signer)
-    {
-        (signer,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(domain, structHash), sig.r, sig.vs);
+        _earnings[payee].save(earnings);
     }
 
     function _checkOperatorSigned(address operator, bytes32 structHash, Signature calldata sig) private view {
@@ -584,43 +329,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuard {
         require(recovered == operator && operator != address(0), Escrow_NotSignedByOperator(recovered, operator));
     }
 
-    function _ownSigner(address signer) private view returns (SignerState storage state) {
-        state = _signers[signer];
-        require(state.payer == msg.sender, Escrow_NotSignersPayer(signer, msg.sender));
-    }
-
-    function _claimableUntil(GenerationState storage generation) private view returns (uint64) {
-        return generation.closedAt == 0 ? type(uint64).max : generation.closedAt + thawSeconds;
-    }
-
-    function _payoutOf(address payee) private view returns (address payout) {
-        PayeeState storage keys = _payees[payee].keys;
-        payout = keys.payoutAt != 0 && _now() >= keys.payoutAt ? keys.nextPayout : keys.payout;
-        if (payout == address(0)) payout = payee;
-    }
-
     function _bucket() private view returns (uint64) {
         return _now() / holdSeconds;
-    }
-
-    function _now() private view returns (uint64) {
-        return uint64(block.timestamp);
-    }
-
-    function _checkLengths(address[] calldata payees_, uint128[] calldata amounts) private pure {
-        require(payees_.length == amounts.length, Escrow_LengthMismatch(payees_.length, amounts.length));
-    }
-
-    function _checkMoved(uint256 asked, uint256 moved) private pure {
-        require(moved == asked, Escrow_AmountMismatch(asked, moved));
-    }
-
-    function _checkedTime(uint64 time) private pure returns (uint64) {
-        require(time != 0 && time <= MAX_SECONDS, Escrow_TimeOutOfBounds(time));
-        return time;
-    }
-
-    function _min(uint128 a, uint128 b) private pure returns (uint128) {
-        return a < b ? a : b;
     }
 }

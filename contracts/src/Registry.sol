@@ -66,7 +66,6 @@ contract Registry is IRegistry, ReentrancyGuard {
     function register(string calldata endpoint, bytes32 offerHash, uint128 stake) external nonReentrant {
         Record storage record = _records[msg.sender];
         require(record.place == 0, Registry_AlreadyListed(msg.sender));
-        // What a slash left behind while everything was unbonding is zero by construction: `deregister` moves all.
         require(stake >= minStake, Registry_StakeTooLow(stake, minStake));
         _checkEndpoint(endpoint);
         _listed.push(msg.sender);
@@ -200,9 +199,7 @@ contract Registry is IRegistry, ReentrancyGuard {
     function _take(uint128 amount) private {
         uint256 before = IERC20(currency).balanceOf(address(this));
         IERC20(currency).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 balance = IERC20(currency).balanceOf(address(this));
-        _checkMoved(amount, balance - before);
-        require(balance <= type(uint128).max, Registry_SupplyTooLarge(balance));
+        _checkMoved(amount, IERC20(currency).balanceOf(address(this)) - before);
     }
 
     function _pay(address to, uint128 amount) private {

@@ -11,16 +11,17 @@ struct Signature {
 }
 
 /// @notice One row of a claim batch: a voucher and a claim of the same lane. The lane itself is recovered, not sent.
+/// @dev The order matters: the fields of both messages lie so that each is hashed from two runs of calldata.
 struct Item {
     address payer;
     address payee;
     uint32 generation;
-    uint128 ceiling;
-    bytes32 context;
     uint64 seq;
     uint128 cumulative;
-    uint32 count;
     bytes32 receiptsRoot;
+    uint32 count;
+    uint128 ceiling;
+    bytes32 context;
     Signature voucherSig;
     Signature claimSig;
 }

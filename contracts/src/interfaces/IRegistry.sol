@@ -57,7 +57,6 @@ interface IRegistry {
     error Registry_StillUnbonding(uint64 unbondEnd);
     error Registry_NotSlasher(address caller);
     error Registry_AmountMismatch(uint256 asked, uint256 moved);
-    error Registry_SupplyTooLarge(uint256 balance);
 
     // ---------------------------------------------------------------------------------------------------- providers
     /// @notice Lists the caller as a provider. Takes `stake` by the caller's ERC-20 approval.
