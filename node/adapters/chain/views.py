@@ -10,6 +10,7 @@ from node.adapters.chain.logs import unhex
 from node.core.errors import BadConfig
 from node.core.facts import Block
 from node.core.folds import ProviderView
+from node.core.hashing import address_word
 from node.core.transactions import Call
 from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
 
@@ -107,6 +108,18 @@ class Views:
         """A payee's earnings."""
         found = await self._escrow("earningsOf", payee)
         return Earnings(found["released"], Amount(found["previous"] + found["current"]))
+
+    async def payees_of(self, payer: Address) -> tuple[Address, ...]:
+        """Every payee this payer ever allotted to, by the escrow's events."""
+        topic = next(topic for topic, entry in self._chain.escrow.events.items() if entry["name"] == "Allotted")
+        wanted = {
+            "fromBlock": hex(self._chain.deployment.deploy_block),
+            "toBlock": hex(self.block.number),
+            "address": "0x" + self._chain.deployment.escrow.hex(),
+            "topics": ["0x" + topic.hex(), "0x" + address_word(payer).hex()],
+        }
+        logs = await self._chain.request("eth_getLogs", wanted)
+        return tuple(dict.fromkeys(Address(unhex(log["topics"][2])[12:]) for log in logs))
 
     async def signer_payer(self, signer: Address) -> Address:
         """Whom a further signer is bound to; zero for nobody."""
