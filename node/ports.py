@@ -72,7 +72,7 @@ class Ledger(Protocol):
         """Charge and release (core.account.close). Closing a closed request returns its receipt unchanged."""
 
     async def keep_signature(self, receipt: Receipt, signature: Signature) -> None:
-        """Store an operator signature for serving and settling; it can always be made again."""
+        """Store an operator signature soon (not awaited: it can always be made again)."""
 
     async def load_request(self, payer: Address, lane: Address, request_id: Bytes32) -> Stored | None:
         """One request by its id."""

@@ -28,30 +28,29 @@ class Closer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._unclosed: list[tuple[Admission, Outcome]] = []
-        self._keeping: set[asyncio.Task[None]] = set()
 
     async def close(self, admission: Admission, quote: Quote, relay: Relay | None) -> SignedReceipt:
         """Charge by the billing table, durably, then sign. Raises LedgerUnavailable when it cannot be written."""
         outcome = await self._outcome(admission, quote, relay)
         receipt = await self._write(admission, outcome)
         self._parts.observer.closed(outcome, max(0.0, self._parts.clock.now() - admission.received_at))
-        return self.sign(receipt)
+        return await self.sign(receipt)
 
-    def sign(self, receipt: Receipt) -> SignedReceipt:
-        """Deterministic, so it can be made again after a crash; kept beside the receipt without waiting."""
+    async def sign(self, receipt: Receipt) -> SignedReceipt:
+        """Deterministic, so it can be made again after a crash; kept with the next group of writes."""
         signature = self._parts.signer.sign(self._parts.market.domain.digest(receipt.struct_hash()))
-        signed = SignedReceipt(receipt, signature)
-        task = asyncio.get_running_loop().create_task(self._keep(signed))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
-        return signed
+        try:
+            await self._parts.ledger.keep_signature(receipt, signature)
+        except LedgerUnavailable:
+            log.warning("a receipt's signature was not kept; it is made again when asked for")
+        return SignedReceipt(receipt, signature)
 
     async def close_abandoned(self) -> int:
         """Zero-charge `failed` receipts for requests whose worker's lease has expired (rule 4); how many."""
         abandoned = await self._parts.ledger.load_abandoned()
         for admission in abandoned:
             receipt = await self._parts.ledger.close(admission, _nothing_delivered(admission), self._now())
-            self.sign(receipt)
+            await self.sign(receipt)
         return len(abandoned)
 
     async def retry_unclosed(self) -> int:
@@ -60,22 +59,11 @@ class Closer:
         for admission, outcome in waiting:
             try:
                 self._parts.lease.check(admission.lease)
-                self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
+                await self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
             except LedgerUnavailable:
                 if admission.lease == self._parts.lease.epoch:
                     self._unclosed.append((admission, outcome))
         return len(self._unclosed)
-
-    async def flush(self) -> None:
-        """Wait for the signatures that are still being kept."""
-        if self._keeping:
-            await asyncio.gather(*self._keeping)
-
-    async def _keep(self, signed: SignedReceipt) -> None:
-        try:
-            await self._parts.ledger.keep_signature(signed.receipt, signed.signature)
-        except LedgerUnavailable:
-            log.warning("a receipt's signature was not kept; it is made again when asked for")
 
     async def _write(self, admission: Admission, outcome: Outcome) -> Receipt:
         for delay in (*RETRY_SECONDS, None):

@@ -183,7 +183,6 @@ class Serving:
                 await self._idle.wait()
         if self._background:
             await asyncio.wait(self._background, timeout=seconds)
-        await self.closer.flush()
 
     def _note_early_hangup(self, job: _Job, signed: SignedReceipt) -> None:
         if job.caller.is_gone and signed.receipt.charge == 0:
