@@ -76,7 +76,8 @@ def fail(error: WwwserveError, *, json_out: bool) -> NoReturn:
     """Say what was wrong and end."""
     notes.print(f"[red]error:[/red] {_escaped(error.message)}", soft_wrap=True)
     if json_out:
-        sys.stdout.write(json.dumps({"error": {"code": error.code(), "message": error.message}, **error.facts}) + "\n")
+        said = {"code": error.code(), "message": error.message, "facts": error.facts}
+        sys.stdout.write(json.dumps({"error": said}) + "\n")
     raise typer.Exit(EXIT_USAGE if isinstance(error, BadConfig) else EXIT_NO)
 
 
@@ -159,9 +160,9 @@ def native(wei: int) -> str:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table in the house's look; the first column and addresses are names, the others numbers."""
+    """A table in the house's look; columns of numbers are never broken."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        is_name = index == 0 or column == "address"
-        made.add_column(column, justify="left" if is_name else "right", no_wrap=True)
+        is_text = index == 0 or column in ("address", "value")
+        made.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     return made

@@ -102,6 +102,8 @@ async def _recognised(wishes: Wishes, chain_id: int, rpc: Sequence[str]) -> Depl
             notes.print(f"{wishes.out} is of an earlier run of this development chain: deploying anew")
             return None
         await views.check_set()
+        if known.artifacts_hash != artifacts_hash():
+            raise BadConfig(f"{wishes.out} is a set of another version of this package: name another --out")
     finally:
         await chain.close()
     if not wishes.is_quiet:

@@ -186,7 +186,8 @@ def _pair_json(payee: Address, pair: PairOnChain) -> dict[str, Any]:
 
 
 def _show(result: dict[str, Any], pairs: dict[Address, PairOnChain], chain: EvmChain, now: Seconds) -> None:
-    made = table(f"Money of {result['payer']} at block {result['block']}", "what", "amount")
+    made = table(f"Money at block {result['block']}", "what", "value")
+    made.add_row("payer", result["payer"])
     made.add_row("wallet", shown(int(result["wallet"]), chain.deployment))
     made.add_row("escrow, free", shown(int(result["free"]), chain.deployment))
     made.add_row("native coin", native(int(result["native_wei"])))
