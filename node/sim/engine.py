@@ -18,10 +18,10 @@ from node.sim.profiles import EngineProfile
 class Work:
     """One request on one engine. `prompt` and `tokens` change when it is preempted: what was made is prefilled again."""
 
-    __slots__ = ("finish_step", "key", "left", "made", "prompt", "running", "start_step", "tokens")
+    __slots__ = ("cap", "finish_step", "key", "left", "made", "prompt", "running", "start_step", "tokens")
 
-    def __init__(self, key: object, prompt: int, tokens: int) -> None:
-        self.key = key
+    def __init__(self, key: object, prompt: int, tokens: int, cap: int = 8192) -> None:
+        self.key, self.cap = key, cap
         self.prompt = prompt
         self.tokens = tokens
         self.made = 0

@@ -96,18 +96,16 @@ class SimNode:
 
     def load(self) -> EngineLoad:
         """The engine's load, every request in flight counted with what the node has seen of it."""
-        engine, remaining = self.engine, self.lengths.remaining
+        engine = self.engine
         step = engine.steps_now() + 1
-        jobs = []
-        for work in engine.running:
-            made = step - work.start_step
-            jobs.append(Job(remaining(work.made + made, work.key.arrival.max_tokens), work.prompt + made))
-        jobs.sort()
-        queue = [
-            Queued(work.prompt, remaining(work.made, work.key.arrival.max_tokens))
-            for line in (engine.prefilling, engine.waiting)
-            for work in line
-        ]
+        running = [(work, step - work.start_step) for work in engine.running]
+        left = self.lengths.remaining_of((work.made + made, work.cap) for work, made in running)
+        jobs = sorted(map(Job, left, (work.prompt + made for work, made in running)))
+        queue = []
+        if engine.prefilling or engine.waiting:
+            queued = [*engine.prefilling, *engine.waiting]
+            expected = self.lengths.remaining_of((work.made, work.cap) for work in queued)
+            queue = list(map(Queued, (work.prompt for work in queued), expected))
         return EngineLoad(jobs, queue, engine.limits)
 
     def here(self, request: Request) -> Here:
@@ -129,7 +127,8 @@ class SimNode:
     def submit(self, request: Request) -> None:
         """Hand it to the engine."""
         request.holder = self
-        request.work = Work(request, request.arrival.prompt, request.arrival.tokens)
+        arrival = request.arrival
+        request.work = Work(request, arrival.prompt, arrival.tokens, arrival.max_tokens)
         self.engine.submit(request.work)
 
     def record(self, peer: "SimNode") -> PeerRecord:

@@ -15,9 +15,8 @@ REFILL = 0.5
 def build_forecast(load: EngineLoad, speed: Speed, prompt: int, tokens: float) -> Forecast:
     """Forecast for a newcomer of `prompt` tokens that will generate about `tokens`."""
     wait, steps = _wait_for_room(load, speed, prompt)
-    queue = load.queue
-    prefill = (sum(queued.prompt for queued in queue) + prompt) / speed.prefill_rate
-    jobs = _jobs_at_start(load, steps)
+    prefill = (sum(queued.prompt for queued in load.queue) + prompt) / speed.prefill_rate
+    jobs = _jobs_at_start(load, steps) if steps or load.queue else load.jobs
     decode = _decode_seconds(jobs, speed, prompt, tokens)
     start = wait + prefill + speed.step_seconds(len(jobs) + 1, 0)
     return Forecast(start, decode / max(tokens, 1.0), _added_seconds(jobs, speed, prompt, tokens))
@@ -43,6 +42,8 @@ def _wait_for_room(load: EngineLoad, speed: Speed, prompt: int) -> tuple[float, 
     held = float(load.kv_tokens)
     need = held + sum(queued.prompt for queued in load.queue) + prompt
     count = load.in_flight + 1
+    if need <= limits.kv_room and count <= limits.max_sequences:
+        return 0.0, 0.0
     seconds = steps = 0.0
     alive = len(load.jobs)
     for job in load.jobs:
@@ -71,7 +72,7 @@ def _backlog_seconds(load: EngineLoad, speed: Speed) -> float:
 def _decode_seconds(jobs: list[Job], speed: Speed, prompt: int, tokens: float) -> float:
     base, per_sequence, per_kv = speed.base, speed.per_sequence, speed.per_kv_token
     alive: float = len(jobs) + 1
-    held: float = sum(job.context for job in jobs) + prompt
+    held: float = sum([context for _, context in jobs]) + prompt
     seconds = done = 0.0
     leaves = 1.0 - REFILL
     for remaining, context in jobs:

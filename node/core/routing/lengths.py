@@ -5,6 +5,7 @@ One mutable histogram a model; it holds counts only, never content.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 GROWTH = 1.12
 LONGEST = 262_144
@@ -28,12 +29,14 @@ EDGES = _edges()
 class LengthModel:
     """Finished lengths in geometric buckets. `prior` is the guess before anything was seen and weighs like one answer."""
 
-    __slots__ = ("_counts", "_since", "_suffix_count", "_suffix_sum", "_sums")
+    __slots__ = ("_counts", "_longer", "_since", "_sums", "_total")
 
     def __init__(self, prior: float = 256.0) -> None:
         self._counts = [0.0] * len(EDGES)
         self._sums = [0.0] * len(EDGES)
         self._since = 0
+        self._total = 0.0
+        self._longer = [0.0] * (len(EDGES) + 1)
         self._add(prior)
         self._rebuild()
 
@@ -41,17 +44,26 @@ class LengthModel:
         """Learn from one finished answer."""
         self._add(float(tokens))
         self._since += 1
-        if self._since >= REFRESH or self._suffix_count[0] < REFRESH:
+        if self._since >= REFRESH or self._total < REFRESH:
             self._rebuild()
 
     def remaining(self, generated: int, cap: int) -> float:
         """Expected tokens still to come after `generated`, at most cap - generated, at least one."""
-        index = bisect_right(EDGES, generated)
-        if index >= len(EDGES) or self._suffix_count[index] < 1.0:
-            expected = max(float(generated), 1.0)  # nothing that long was seen: what has lasted lasts as long again
-        else:
-            expected = self._suffix_sum[index] / self._suffix_count[index] - generated
+        longer = self._longer[bisect_right(EDGES, generated)]
+        expected = longer - generated if longer else generated
         return max(min(expected, float(cap - generated)), 1.0)
+
+    def remaining_of(self, answers: Iterable[tuple[int, int]]) -> list[float]:
+        """`remaining` for many (generated, cap) at once: a node with a thousand streams asks this for every bid."""
+        edges, table = EDGES, self._longer
+        found = []
+        for generated, cap in answers:
+            longer = table[bisect_right(edges, generated)]
+            expected = longer - generated if longer else generated
+            left = cap - generated
+            expected = expected if expected < left else left
+            found.append(expected if expected > 1.0 else 1.0)
+        return found
 
     def _add(self, tokens: float) -> None:
         index = bisect_right(EDGES, tokens) - 1
@@ -59,10 +71,11 @@ class LengthModel:
         self._sums[index] += tokens
 
     def _rebuild(self) -> None:
+        """Mean length of all answers in bucket i or longer; 0 where none was: what has lasted lasts as long again."""
         count = total = 0.0
-        suffix_count, suffix_sum = [0.0] * len(EDGES), [0.0] * len(EDGES)
+        longer = [0.0] * (len(EDGES) + 1)
         for index in range(len(EDGES) - 1, -1, -1):
             count += self._counts[index]
             total += self._sums[index]
-            suffix_count[index], suffix_sum[index] = count, total
-        self._suffix_count, self._suffix_sum, self._since = suffix_count, suffix_sum, 0
+            longer[index] = total / count if count >= 1.0 else 0.0
+        self._longer, self._total, self._since = longer, count, 0

@@ -1,0 +1,130 @@
+"""S1 to S4: the paper's settings, all systems on the same requests. Answers its figures 4 to 6 and its headline claims."""
+
+from collections.abc import Mapping, Sequence
+
+from node.sim.compare import Done, as_json
+from node.sim.curves import SWEEP, area, best_ratio, curve, relative
+from node.sim.experiments.base import Figure, Options, Section, Table, number, percent, plain_variants, run_variants
+from node.sim.figures import Labels, draw_bars, draw_lines, panels, save
+from node.sim.run import SYSTEMS
+from node.sim.scenario import paper_scenario
+from node.sim.stats import interval, paired
+
+SETTINGS = ("S1", "S2", "S3", "S4")
+PUBLISHED = {"S1": (200.38, 188.42, 184.40), "S2": (226.58, 168.22, 168.49), "S3": (237.93, 206.12, 198.31)}
+"""Mean latency in seconds: single, central, WWW.Serve."""
+ALL = (*SYSTEMS, "central-social")
+Groups = Mapping[str, Sequence[Done]]
+
+
+def headline(options: Options) -> Section:
+    """Run and report."""
+    runs = {name: run_variants(options, paper_scenario(name), plain_variants(ALL)) for name in SETTINGS}
+    _draw(options, runs)
+    return Section(
+        slug="headline",
+        title="The paper's settings S1-S4",
+        answers="Mean latency table, SLO figures and the two headline claims (1.5x SLO attainment, -27.6 % latency)",
+        text=TEXT,
+        tables=(_latency_table(runs), _tail_table(runs), _slo_table(runs), _limit_table(runs)),
+        figures=(
+            Figure("slo_curves.png", "SLO attainment over the threshold; every request is in the denominator."),
+            Figure("latency_bars.png", "Mean latency with 95 % intervals over seeds."),
+        ),
+        numbers={name: _numbers(groups) for name, groups in runs.items()},
+    )
+
+
+TEXT = """\
+Calibration: one answer-length median for all settings, chosen on the training seeds so that S1's `single` lands at the
+published 200 s; S2's unpublished schedule and S3's tensor-parallel efficiency chosen so that their `single` lands near
+the published 227 s and 238 s. Nothing else was fitted to the paper. On the test seeds `single` differs from the target
+by the luck of the arrivals.
+"""
+
+
+def _latency_table(runs: Mapping[str, Groups]) -> Table:
+    heading = ("setting", "source", "single", "central", "WWW.Serve (`paper`)", "`adaptive`", "limit (oracle)")
+    rows = []
+    for name, groups in runs.items():
+        if name in PUBLISHED:
+            single, central, paper = PUBLISHED[name]
+            told = (f"{central} ({central / single - 1:+.1%})", f"{paper} ({paper / single - 1:+.1%})")
+            rows.append((name, "published", f"{single}", *told, "-", "-"))
+        base = groups["single"]
+        changed = [
+            f"{interval([done.summary.mean for done in groups[system]]).mean:.1f} ({percent(relative(groups[system], base))})"
+            for system in ("central", "paper", "adaptive", "central-oracle")
+        ]
+        rows.append((name, "ours", number(interval([done.summary.mean for done in base])), *changed))
+    return Table(heading, tuple(rows))
+
+
+def _tail_table(runs: Mapping[str, Groups]) -> Table:
+    heading = ("setting", "system", "mean s", "p50", "p95", "p99", "TTFT s", "offloaded", "preemptions", "messages/request")
+    rows = []
+    for name, groups in runs.items():
+        for system, results in groups.items():
+            figures = [
+                f"{interval([getattr(done.summary, figure) for done in results]).mean:.1f}"
+                for figure in ("mean", "p50", "p95", "p99", "ttft_mean")
+            ]
+            offloaded = interval([done.summary.offloaded for done in results]).mean
+            rest = [
+                f"{interval([getattr(done.summary, figure) for done in results]).mean:.1f}"
+                for figure in ("preemptions", "messages_per_request")
+            ]
+            rows.append((name, system, *figures, f"{offloaded:.0%}", *rest))
+    return Table(heading, tuple(rows))
+
+
+def _slo_table(runs: Mapping[str, Groups]) -> Table:
+    heading = ("setting", "system", "best threshold s", "attainment over single", "difference (95 %)", "area 150-400 s")
+    rows = []
+    for name, groups in runs.items():
+        for system in ("central", "paper", "adaptive", "central-oracle"):
+            threshold, ratio, difference = best_ratio(groups[system], groups["single"])
+            under = interval([area(done) for done in groups[system]])
+            rows.append((name, system, f"{threshold:.0f}", f"{ratio:.2f}x", percent(difference), number(under, 3)))
+    return Table(heading, tuple(rows))
+
+
+def _limit_table(runs: Mapping[str, Groups]) -> Table:
+    heading = ("setting", "`adaptive` against", "mean", "p99", "area under SLO curve")
+    rows = []
+    for name, groups in runs.items():
+        ours = groups["adaptive"]
+        for other in ("paper", "central", "power-of-two", "central-oracle", "central-social"):
+            areas = paired([area(done) for done in ours], [area(done) for done in groups[other]])
+            rows.append(
+                (
+                    name,
+                    other,
+                    percent(relative(ours, groups[other])),
+                    percent(relative(ours, groups[other], "p99")),
+                    percent(areas),
+                )
+            )
+    return Table(heading, tuple(rows))
+
+
+def _numbers(groups: Groups) -> dict[str, object]:
+    body = as_json({name: list(results) for name, results in groups.items()})
+    body["thresholds"] = list(SWEEP)
+    body["curves"] = {name: curve(results) for name, results in groups.items()}
+    return body
+
+
+def _draw(options: Options, runs: Mapping[str, Groups]) -> None:
+    canvas, axes = panels(len(runs), 2)
+    for axis, (name, groups) in zip(axes, runs.items(), strict=True):
+        lines = {system: (SWEEP, curve(results)) for system, results in groups.items() if system != "central-social"}
+        draw_lines(axis, lines, Labels(name, "latency threshold, s", "SLO attainment"))
+    axes[0].legend(fontsize=7)
+    save(canvas, options.out / "figures" / "slo_curves.png")
+    canvas, axes = panels(len(runs), 2)
+    for axis, (name, groups) in zip(axes, runs.items(), strict=True):
+        means = {system: interval([done.summary.mean for done in results]) for system, results in groups.items()}
+        bars = {system: (mean.mean, mean.half) for system, mean in means.items()}
+        draw_bars(axis, bars, Labels(name, "", "mean latency, s"))
+    save(canvas, options.out / "figures" / "latency_bars.png")
