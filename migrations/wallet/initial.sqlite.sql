@@ -3,6 +3,7 @@ CREATE TABLE purse (
     payee BLOB NOT NULL,
     lane BLOB NOT NULL,
     generation INTEGER NOT NULL,
+    base TEXT NOT NULL,
     ceiling TEXT NOT NULL,
     heard TEXT NOT NULL,
     explained TEXT NOT NULL,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
 from node.client import tables, wallet
@@ -21,6 +21,10 @@ from node.core.wire import hex_of, message_from_json, message_to_json
 
 RETRY_CANDIDATES = 32
 """More requests of one body in ten minutes are not told apart."""
+MISSING_SECONDS = 7_200
+"""Receipts older than this are not looked for: the payer has stopped long before (rule 1)."""
+CLOCK_SKEW = 120
+"""Seconds that a payee's clock may be behind ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Books:
     def save_purse(self, purse: Purse) -> None:
         """Write the totals."""
         totals = {
+            "base": purse.base,
             "ceiling": purse.ceiling,
             "heard": purse.heard,
             "explained": purse.explained,
@@ -189,7 +194,7 @@ class Books:
         if held.receipt is not None:
             if held.receipt != receipt:
                 raise Problem("second_receipt", "two different receipts for one request")
-            return self.load_purse(receipt.key)
+            return self._raise_credit(receipt, credit)
         check_neighbours(receipt, *self._neighbours(receipt))
         purse, spend = self.load_purse(receipt.key), self.load_spend(held.purchase.day)
         after, spent, done = wallet.book(purse, spend, held.purchase, receipt, credit)
@@ -199,6 +204,18 @@ class Books:
         self._save_state(done)
         self._insert_receipt(receipt, signature, credit, now)
         self._credit_later(receipt, credit)
+        return after
+
+    def _raise_credit(self, receipt: Receipt, credit: Amount) -> Purse:
+        """A receipt fetched ahead of its stream was booked unverified; now its answer has been recounted."""
+        purse, table = self.load_purse(receipt.key), tables.receipt
+        row = is_request(table, receipt.key, receipt.request_id)
+        gained = credit - int(self._db.execute(select(table.c.credit).where(*row)).scalar_one())
+        if gained <= 0:
+            return purse
+        self._db.execute(table.update().where(*row).values(credit=credit))
+        after = wallet.credit_more(purse, Amount(gained))
+        self.save_purse(after)
         return after
 
     def _insert_receipt(self, receipt: Receipt, signature: Signature, credit: Amount, now: Seconds) -> None:
@@ -242,6 +259,17 @@ class Books:
         query = select(table.c.message, table.c.signature).where(*is_lane(table, key)).order_by(table.c.seq.desc())
         row = self._db.execute(query.limit(1)).first()
         return None if row is None else (message_from_json(Receipt, json.loads(row.message)), row.signature)
+
+    def missing_since(self, key: LaneKey, now: Seconds) -> int:
+        """A `seq` before any receipt that this lane may still miss: from the oldest purchase without one."""
+        table = tables.purchase
+        since = now - MISSING_SECONDS
+        lane = (*is_lane(table, key), table.c.state != PurchaseState.DONE.value, table.c.created_at >= since)
+        oldest = self._db.execute(select(func.min(table.c.created_at)).where(*lane)).scalar()
+        if oldest is not None:
+            return max(0, int(oldest) - CLOCK_SKEW) * 1_000_000
+        last = self.last_receipt(key)
+        return 0 if last is None else last[0].seq
 
     # ------------------------------------------------------------------------------------- findings and stops
 

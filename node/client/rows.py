@@ -53,7 +53,7 @@ def purchase_of(row: Row[Any]) -> Purchase:
 
 def purse_of(row: Row[Any]) -> Purse:
     """From a row of `purse`; whether its payee is stopped stands in another table."""
-    totals = (row.ceiling, row.heard, row.explained, row.verified, row.in_flight)
+    totals = (row.base, row.ceiling, row.heard, row.explained, row.verified, row.in_flight)
     return Purse(key_of(row), *totals, gap_since=row.gap_since)
 
 

@@ -64,6 +64,7 @@ purse = Table(
     "purse",
     metadata,
     *_lane_columns(),
+    _amount("base"),
     _amount("ceiling"),
     _amount("heard"),
     _amount("explained"),

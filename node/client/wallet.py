@@ -61,6 +61,7 @@ class Limits:
 class Purse:
     """Running totals of one lane and generation, as the payer can prove them.
 
+    base       where this generation started (0, or what a resync proved)
     ceiling    highest amount ever signed
     heard      highest total the payee or the chain has shown
     explained  base + charges of receipts for requests of ours
@@ -69,6 +70,7 @@ class Purse:
     """
 
     key: LaneKey
+    base: Amount = Amount(0)
     ceiling: Amount = Amount(0)
     heard: Amount = Amount(0)
     explained: Amount = Amount(0)
@@ -187,6 +189,11 @@ def book(
     return after, spent, replace(purchase, state=PurchaseState.DONE)
 
 
+def credit_more(purse: Purse, gained: Amount) -> Purse:
+    """A charge that was explained but not verified has been recounted after all."""
+    return replace(purse, verified=Amount(purse.verified + gained))
+
+
 def refuse(purse: Purse, spend: Spend, purchase: Purchase) -> tuple[Purse, Spend, Purchase]:
     """The payee refused before serving. The ceiling stays as signed, so a lie about it changes no bound."""
     if purchase.state is not PurchaseState.OPEN:
@@ -228,21 +235,27 @@ def stop(purse: Purse, reason: str) -> Purse:
 def adopt(purse: Purse, ceiling: Amount, base: Amount) -> Purse:
     """Start from what the other side proved with *our* signature (rule 6, after a lost database).
 
-    `ceiling` stands in a voucher signed by our lane, `base` <= ceiling in a receipt of the operator's: adopting gives
-    the payee nothing that it could not claim already. Only an untouched purse may adopt: others would forget charges.
+    `ceiling` stands in a voucher of our lane, higher than this purse ever signed: proof that the wallet forgot. `base`
+    <= ceiling stands in a receipt of the operator's: adopting it gives the payee nothing that it could not claim
+    already. A purse with history never adopts: it would forget charges.
     """
-    is_untouched = purse == Purse(purse.key)
-    if not is_untouched or not 0 <= base <= ceiling:
-        raise Refused("only a new purse can adopt a starting receipt, and not above a ceiling of ours", base=base)
-    return Purse(purse.key, ceiling=ceiling, heard=base, explained=base, verified=base)
+    if purse.heard or purse.explained or ceiling <= purse.ceiling or not 0 <= base <= ceiling:
+        raise Refused("only a new purse adopts a starting receipt, and not above a ceiling that we signed", base=base)
+    return replace(purse, base=base, ceiling=ceiling, heard=base, explained=base, verified=base)
 
 
 def credit_later(purse: Purse, charge: Amount, credit: Amount) -> Purse:
     """A late receipt of an earlier generation counts in the lane's later purse too: totals are lifetime totals."""
-    return replace(purse, explained=Amount(purse.explained + charge), verified=Amount(purse.verified + credit))
+    return replace(
+        purse,
+        base=Amount(purse.base + charge),
+        explained=Amount(purse.explained + charge),
+        verified=Amount(purse.verified + credit),
+    )
 
 
 def next_generation(purse: Purse, generation: int) -> Purse:
     """The same lane under the payee's new operator key: lifetime totals go on, what is in flight stays behind."""
     key = replace(purse.key, generation=generation)
-    return replace(purse, key=key, heard=purse.explained, in_flight=Amount(0), gap_since=None)
+    base = purse.explained
+    return replace(purse, key=key, base=base, heard=base, in_flight=Amount(0), gap_since=None)

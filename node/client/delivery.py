@@ -1,0 +1,152 @@
+"""Receiving an answer: events passed on as they come, except [DONE], which waits until the receipt has been checked.
+
+An answer is complete only with its terminal event *and* a receipt that fits it, byte and token (threat H6).
+"""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+from node.client.books import Books
+from node.client.effects import Compute, Emit, Flow, InWallet, NoReply, Read, Reply
+from node.client.lookups import fetch_receipt
+from node.client.trade import Case, Trade, now_of
+from node.client.verify import Delivered, Problem, check_delivery, check_receipt
+from node.client.wallet import Purse
+from node.client.x402 import RECEIPT_COMMENT, SignedReceipt, parse_encoded_receipt, receipt_of
+from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body
+from node.core.choices import Choice, response_hash
+from node.core.errors import BadRequest, BadVoucher, Unavailable, WrongSignature
+from node.core.types import Status
+from node.core.wire import hex_of
+
+DONE_EVENT = b"data: [DONE]\n\n"
+
+
+class PayeeCheated(Unavailable):
+    """The provider's receipt does not fit its answer; the evidence is kept and nothing more is signed to it."""
+
+    retryable = False
+
+
+class AnswerCut(Unavailable):
+    """The answer ended before its end. What came is incomplete, whatever it looks like."""
+
+    retryable = False
+
+
+class Meter:
+    """Reads a stream's bytes once: what to pass on, the choices so far, the receipt, the end."""
+
+    def __init__(self) -> None:
+        self._parser = SseParser()
+        self.assembler = Assembler()
+        self.receipt: SignedReceipt | None = None
+        self.is_done = False
+
+    def feed(self, raw: bytes) -> bytes:
+        """The bytes to pass on now. Raises BadRequest or BadVoucher for a stream that is no answer."""
+        return b"".join(event.raw for event in self._parser.feed(raw) if self._is_passed(event))
+
+    def _is_passed(self, event: SseEvent) -> bool:
+        if event.is_done:
+            self.is_done = True
+            return False
+        if event.comment is not None and event.comment.startswith(RECEIPT_COMMENT):
+            self.receipt = parse_encoded_receipt(event.comment.removeprefix(RECEIPT_COMMENT))
+            return False
+        chunk = event.chunk()
+        if chunk is not None:
+            self.assembler.feed(chunk)
+        return not self.is_done
+
+
+def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
+    """Pass the opened stream on until its end, check the receipt, then pass on [DONE].
+
+    Raises AnswerCut (the caller looks for the receipt), PayeeCheated, or HungUp from the driver.
+    """
+    while not meter.is_done:
+        raw: bytes | NoReply = yield Read()
+        if isinstance(raw, NoReply) or not raw:
+            raise AnswerCut("the provider's stream ended before its end", emitted=trade.has_emitted)
+        try:
+            passed = meter.feed(raw)
+        except (BadRequest, BadVoucher) as exc:
+            raise AnswerCut(f"the provider's stream is malformed: {exc.message}", emitted=trade.has_emitted) from exc
+        if passed:
+            trade.has_emitted = True
+            yield Emit(passed)
+    shown = meter.receipt or (yield from find_receipt(trade))
+    if shown is None:
+        raise AnswerCut("the provider's stream ended without a receipt", emitted=trade.has_emitted)
+    delivered = yield from count(trade, meter.assembler.choices())
+    yield from take_receipt(trade, shown, replace(delivered, is_whole=True))
+    status = shown.receipt.status
+    if status != Status.COMPLETE and meter.assembler.error is None:
+        raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=True, status=status)
+    yield Emit(DONE_EVENT)
+    return shown
+
+
+def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
+    """Check a whole answer before anybody sees it. Raises AnswerCut or PayeeCheated."""
+    try:
+        receipt = receipt_of(reply)
+        body = json.loads(reply.body)
+        choices = choices_of_body(body) if isinstance(body, dict) else ()
+    except (BadVoucher, BadRequest, ValueError) as exc:
+        raise AnswerCut("the provider's answer is malformed", emitted=False) from exc
+    receipt = receipt or (yield from find_receipt(trade))
+    if receipt is None:
+        raise AnswerCut("the provider's answer came without a receipt", emitted=False)
+    delivered = yield from count(trade, choices)
+    yield from take_receipt(trade, receipt, replace(delivered, is_whole=True))
+    if receipt.receipt.status != Status.COMPLETE:
+        raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=False)
+    return receipt
+
+
+def find_receipt(trade: Trade) -> Flow[SignedReceipt | None]:
+    """The receipt of this purchase, asked for by its id."""
+    return (yield from fetch_receipt(trade.url, trade.key, trade.purchase.request_id))
+
+
+def count(trade: Trade, choices: tuple[Choice, ...]) -> Flow[Delivered]:
+    """Our own count and hash of what came."""
+    texts = [text for text in billable_texts(choices) if text]
+    size = sum(map(len, texts))
+    tokens: int = yield Compute(lambda: sum(map(trade.counter.count_completion, texts)), size)
+    return Delivered(tokens, response_hash(trade.purchase.salt, choices))
+
+
+def take_receipt(case: Case, shown: SignedReceipt, delivered: Delivered) -> Flow[Purse]:
+    """Rule 5. Book a good receipt; keep a bad one as evidence and stop. Raises PayeeCheated."""
+    try:
+        signer = case.payer.tools.recover(case.payer.domain.digest(shown.receipt.struct_hash()), shown.signature)
+        check_receipt(shown.receipt, signer, case.operator, case.purchase)
+        credit = check_delivery(shown.receipt, case.purchase, delivered)
+        book = partial(Books.book, credit=credit, now=now_of(case.payer))
+        purchase, receipt, signature = case.purchase, shown.receipt, shown.signature
+        case.purse = yield InWallet(lambda books: book(books, purchase, receipt, signature))
+    except WrongSignature as exc:
+        yield from accuse(case, Problem("wrong_signer", exc.message), shown, delivered)
+    except Problem as problem:
+        yield from accuse(case, problem, shown, delivered)
+    return case.purse
+
+
+def accuse(case: Case, problem: Problem, shown: SignedReceipt | None, delivered: Delivered) -> Flow[None]:
+    """Keep the evidence, sign nothing more to this payee. Always raises PayeeCheated."""
+    evidence: dict[str, object] = {
+        "url": case.url,
+        "shown": None if shown is None else shown.to_json(),
+        "request_id": hex_of(case.purchase.request_id),
+        "max_price": str(case.purchase.max_price),
+        "prompt_tokens": case.purchase.prompt_tokens,
+        "completion_tokens": delivered.completion_tokens,
+        "response_hash": None if delivered.response_hash is None else hex_of(delivered.response_hash),
+    }
+    stop = partial(Books.stop, key=case.purchase.key, problem=problem, evidence=evidence, now=now_of(case.payer))
+    yield InWallet(stop)
+    raise PayeeCheated(f"the provider broke a rule ({problem.code}): {problem.message}", finding=problem.code)
