@@ -1,0 +1,207 @@
+"""The market, step by step: chain, contracts, engine, providers, a client, the gateway. Every step is a command a user has.
+
+Black box on purpose: it runs the scripts in processes of their own and reads their `--json`, so what it shows is what works.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from node.cli.devmarket.processes import Child, ProcessFailed, Processes, answers_ok, free_port, wait_until
+from node.cli.devmarket.rpc import DevChain
+
+ROOT = Path(__file__).resolve().parents[3]
+GAS_WEI = 10**19
+"""Native coin for each key of the market: far more than a demo's gas."""
+STAKE = 1_000_000_000
+PREPAID = 5_000_000
+"""5 DEV for each provider: some thousand small answers at the demo's prices."""
+PRICE_PROMPT, PRICE_COMPLETION = 200_000, 600_000
+"""0.20 and 0.60 DEV per million tokens (6 decimals)."""
+READY_SECONDS = 30.0
+COMMAND_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPlan:
+    """What to build. `engine_url` is an OpenAI-compatible server without /v1; `tokenizer` its tokenizer folder."""
+
+    folder: Path
+    engine_url: str
+    model: str
+    tokenizer: Path
+    providers: int = 2
+    block_seconds: float = 0.5
+    settle_seconds: float = 2.0
+    context_length: int = 2048
+    max_completion: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A keystore file, its password file and its address."""
+
+    keystore: Path
+    password_file: Path
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider of the market: owner account, operator key, node."""
+
+    name: str
+    account: int
+    owner: str
+    operator: Key
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The node's base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(slots=True)
+class Market:
+    """The running market. Steps are called in order; `log` keeps each command's JSON for the report."""
+
+    plan: MarketPlan
+    processes: Processes
+    providers: list[Provider] = field(default_factory=list)
+    log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    chain: DevChain = field(default_factory=lambda: DevChain(""))
+    client: Key | None = None
+    gateway_port: int = 0
+    api_key: str = ""
+
+    @property
+    def deployment(self) -> Path:
+        """The deployment file every command reads."""
+        return self.plan.folder / "deployment.json"
+
+    @property
+    def gateway_url(self) -> str:
+        """What an OpenAI client is given."""
+        return f"http://127.0.0.1:{self.gateway_port}/v1"
+
+    def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
+        """Run one command with --json and keep what it says. Raises ProcessFailed with its words."""
+        command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *map(str, arguments), "--json"]
+        done = subprocess.run(  # noqa: S603 -- our own scripts
+            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False, cwd=self.plan.folder
+        )
+        if done.returncode != 0:
+            raise ProcessFailed(f"{title}: {script}.py ended with {done.returncode}\n{done.stderr or done.stdout}")
+        said: dict[str, Any] = json.loads(done.stdout)
+        self.log.append((title, said))
+        return said
+
+    def start_chain(self) -> None:
+        """Anvil with a state file that survives a kill."""
+        port = free_port()
+        self.chain = DevChain(f"http://127.0.0.1:{port}")
+        command = [
+            str(ROOT / "node_modules" / ".bin" / "anvil"),
+            *("--host", "127.0.0.1", "--port", str(port), "--chain-id", "31337", "--silent"),
+            *("--block-time", str(self.plan.block_seconds), "--slots-in-an-epoch", "2"),
+            *("--state", str(self.plan.folder / "anvil-state.json"), "--state-interval", "1"),
+        ]
+        child = self.processes.start("anvil", command)
+        wait_until(child, self._chain_answers, READY_SECONDS)
+
+    def _chain_answers(self) -> bool:
+        try:
+            return bool(self.chain.call("eth_chainId"))
+        except Exception:  # noqa: BLE001 -- any fault means "not yet"; wait_until bounds it
+            return False
+
+    def deploy(self) -> None:
+        """Registry, escrow and the development currency."""
+        self.run("deploy", "deploy", "--rpc", self.chain.url, "--dev-account", 0, "--out", self.deployment, "--yes")
+
+    def make_key(self, name: str) -> Key:
+        """A new key with coin for gas."""
+        password = self.plan.folder / f"{name}.password"
+        keystore = self.plan.folder / f"{name}.json"
+        with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(24))
+        said = self.run(f"key {name}", "keys", "new", keystore, "--password-file", password, "--light")
+        self.chain.give_coin(said["address"], GAS_WEI)
+        return Key(keystore, password, said["address"])
+
+    def add_provider(self, name: str) -> Provider:
+        """Operator key, offer, stake, registration."""
+        account = len(self.providers) + 1
+        provider = Provider(
+            name, account, self.chain.accounts()[account], self.make_key(f"{name}-operator"), free_port()
+        )
+        offer = self.plan.folder / f"{name}-offer.json"
+        self.run(
+            f"offer of {name}",
+            *("register", "offer", "--payee", provider.owner, "--model", self.plan.model),
+            *("--tokenizer", self.plan.tokenizer, "--price-prompt", PRICE_PROMPT),
+            *("--price-completion", PRICE_COMPLETION, "--context-length", self.plan.context_length),
+            *("--max-completion", self.plan.max_completion, "--out", offer),
+        )
+        self.run(
+            f"registration of {name}",
+            *("register", "register", "--deployment", self.deployment, "--rpc", self.chain.url),
+            *("--dev-account", account, "--operator", provider.operator.address, "--endpoint", provider.url),
+            *("--offer", offer, "--stake", STAKE, "--mint-dev", "--allow-private", "--yes"),
+        )
+        self.providers.append(provider)
+        return provider
+
+    def start_provider(self, provider: Provider) -> Child:
+        """The node itself, ready to be paid."""
+        command = [
+            *(sys.executable, str(ROOT / "scripts" / "serve.py")),
+            *("--deployment", str(self.deployment), "--rpc", self.chain.url, "--payee", provider.owner),
+            *("--keystore", str(provider.operator.keystore)),
+            *("--password-file", str(provider.operator.password_file)),
+            *("--offer", str(self.plan.folder / f"{provider.name}-offer.json")),
+            *("--tokenizer", str(self.plan.tokenizer), "--engine", self.plan.engine_url),
+            *("--database", f"sqlite:///{self.plan.folder / provider.name}.db", "--port", str(provider.port)),
+            *("--poll-seconds", "0.3", "--settle-seconds", str(self.plan.settle_seconds), "--settle-threshold", "1"),
+            *("--currency-per-native", "0"),
+        ]
+        child = self.processes.start(provider.name, command)
+        wait_until(child, answers_ok(f"{provider.url}/readyz"), READY_SECONDS)
+        return child
+
+    def prepay(self) -> None:
+        """A client's key, its currency, its deposit and an allotment for each provider."""
+        self.client = self.make_key("client")
+        amounts = [argument for p in self.providers for argument in ("--allot", f"{p.owner}={PREPAID}")]
+        self.run(
+            "prepayment",
+            *("prepay", "deposit", "--deployment", self.deployment, "--rpc", self.chain.url),
+            *("--keystore", self.client.keystore, "--password-file", self.client.password_file),
+            *("--amount", PREPAID * len(self.providers), *amounts, "--mint-dev", "--yes"),
+        )
+
+    def start_gateway(self) -> Child:
+        """The client's own gateway: plain OpenAI in, paid requests out."""
+        if self.client is None:
+            raise ProcessFailed("prepay first: the gateway needs the client's key")
+        self.gateway_port = self.gateway_port or free_port()
+        key_file = self.plan.folder / "gateway.api-key"
+        command: Sequence[str] = [
+            *(sys.executable, str(ROOT / "scripts" / "gateway.py")),
+            *("--deployment", str(self.deployment), "--rpc", self.chain.url),
+            *("--keystore", str(self.client.keystore), "--password-file", str(self.client.password_file)),
+            *(argument for p in self.providers for argument in ("--provider", p.url)),
+            *("--port", str(self.gateway_port), "--wallet", str(self.plan.folder / "wallet.db")),
+            *("--api-key-file", str(key_file), "--trust-tokenizer", str(self.plan.tokenizer), "--allow-private"),
+        ]
+        child = self.processes.start("gateway", command)
+        wait_until(child, answers_ok(f"http://127.0.0.1:{self.gateway_port}/healthz"), READY_SECONDS)
+        self.api_key = key_file.read_text().strip()
+        return child
