@@ -27,9 +27,13 @@ class Archive:
     web: Web
     endpoints: Mapping[bytes, str]
 
-    def has_endpoint(self, payee: bytes) -> bool:
-        """Whether there is anybody to ask."""
-        return bool(self.endpoints.get(payee))
+    def trouble_with(self, payee: bytes) -> str:
+        """Why nobody can be asked for this payee's receipts; empty when somebody can."""
+        try:
+            self.web.check(self._base(payee))
+        except UnservedError as exc:
+            return exc.reason
+        return ""
 
     def fetch_settlement(self, payee: bytes, root: bytes, start: int, limit: int = PAGE_LIMIT) -> SettlementPage:
         """A settlement's claim and its receipts from number `start` on."""

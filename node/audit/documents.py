@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node.audit.crypto import octets_of, uint_of
+from node.audit.crypto import hexed, octets_of, uint_of
 from node.audit.errors import MalformedError
 from node.audit.structs import CLAIM, RECEIPT, TERMS, VOUCHER, Message, Offer, parse_offer
 
@@ -49,6 +49,13 @@ class LaneTotals:
     charged: int
     reserved: int
     best_ceiling: int
+
+
+def where_of(receipt: Message) -> dict[str, str | int]:
+    """Which receipt, for a finding's evidence."""
+    about: dict[str, str | int] = {name: hexed(receipt.octets[name]) for name in ("payer", "payee", "lane")}
+    about["generation"] = receipt.numbers["generation"]
+    return about | {"request_id": hexed(receipt.octets["requestId"]), "seq": receipt.numbers["seq"]}
 
 
 def _member(document: object, name: str) -> Any:  # noqa: ANN401 -- JSON

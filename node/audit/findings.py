@@ -62,6 +62,16 @@ class Counts:
 
 
 @dataclass(slots=True)
+class Traffic:
+    """What the receipts of one pair add up to."""
+
+    receipts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    charged: int = 0
+
+
+@dataclass(slots=True)
 class Report:
     """The growing result of one audit. `notes` are no findings: what was not looked at, and why."""
 
@@ -69,12 +79,25 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
+    traffic: dict[tuple[bytes, bytes], Traffic] = field(default_factory=dict)
 
     def add(self, code: str, message: str, **evidence: str | int) -> None:
         """Record one finding of the catalogue."""
         self.totals[code] = self.totals.get(code, 0) + 1
         if self.totals[code] <= MAX_FINDINGS_PER_CODE:
             self.findings.append(Finding(code, message, evidence))
+
+    def book_receipt(self, pair: tuple[bytes, bytes], prompt: int, completion: int, charge: int) -> None:
+        """One checked receipt's tokens and charge, into the counts and the pair's traffic."""
+        traffic = self.traffic.setdefault(pair, Traffic())
+        traffic.receipts += 1
+        traffic.prompt_tokens += prompt
+        traffic.completion_tokens += completion
+        traffic.charged += charge
+        self.counts.receipts += 1
+        self.counts.prompt_tokens += prompt
+        self.counts.completion_tokens += completion
+        self.counts.charged_base_units += charge
 
     @property
     def violations(self) -> int:

@@ -13,9 +13,10 @@ import orjson
 
 from node.audit.book import Book, GenerationId, Settlement
 from node.audit.crypto import hexed
-from node.audit.documents import Entry, parse_held
+from node.audit.documents import Entry, parse_held, where_of
 from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.findings import Report
+from node.audit.pricing import check_price
 from node.audit.receipts import ReceiptChecker
 from node.audit.structs import Message
 
@@ -75,8 +76,8 @@ class Held:
         for entry in entries:
             key = lane_of(entry.receipt)
             operator = book.payee(key[1]).operators.get(key[3], b"")
-            checker.check_signature(entry, operator, _where(entry))
-            checker.check_price(entry, _where(entry))
+            checker.check_signature(entry, operator, where_of(entry.receipt))
+            check_price(entry, self.report, where_of(entry.receipt))
             self._index(key, entry)
         for rows in self.by_lane.values():
             self._check_order(rows)
@@ -85,7 +86,7 @@ class Held:
         request = (key, entry.receipt.octets["requestId"])
         known = self._by_request.setdefault(request, entry.receipt.struct_hash)
         if known != entry.receipt.struct_hash:
-            self.report.add("AUD-071", "two receipts for one request", **_where(entry))
+            self.report.add("AUD-071", "two receipts for one request", **where_of(entry.receipt))
         self.by_lane.setdefault(key, []).append(entry)
 
     def _check_order(self, rows: list[Entry]) -> None:
@@ -96,7 +97,7 @@ class Held:
             falls = later.receipt.numbers["cumulative"] < earlier.receipt.numbers["cumulative"]
             if differs and (same_seq or falls):
                 text = "the running total falls while the sequence rises" if falls else "two receipts of one sequence"
-                self.report.add("AUD-071", text, **_where(later))
+                self.report.add("AUD-071", text, **where_of(later.receipt))
 
     def meet(self, key: GenerationId, receipt: Message) -> None:
         """The payee's tree has this receipt: it must be the very one the client holds."""
@@ -117,17 +118,11 @@ class Held:
                 if numbers["seq"] >= settlement.seq and numbers["cumulative"] < settlement.cumulative:
                     said = numbers["cumulative"]
                     text = f"claimed {settlement.cumulative}, this later receipt says {said}: challenge it"
-                    self.report.add("AUD-072", text, tx=hexed(settlement.event.log.tx_hash), **_where(entry))
+                    self.report.add("AUD-072", text, tx=hexed(settlement.event.log.tx_hash), **where_of(entry.receipt))
 
     def check_missing(self, key: GenerationId, last_seq: int) -> None:
         """After a settled tree was read whole: every receipt the client holds up to there must have been in it."""
         for entry in self.by_lane.get(key, ()):
             is_met = (key, entry.receipt.octets["requestId"]) in self._met
             if entry.receipt.numbers["seq"] <= last_seq and not is_met:
-                self.report.add("AUD-070", "the settled tree does not have it", **_where(entry))
-
-
-def _where(entry: Entry) -> dict[str, str | int]:
-    receipt = entry.receipt
-    about: dict[str, str | int] = {name: hexed(receipt.octets[name]) for name in ("payer", "payee", "lane")}
-    return about | {"request_id": hexed(receipt.octets["requestId"]), "seq": receipt.numbers["seq"]}
+                self.report.add("AUD-070", "the settled tree does not have it", **where_of(entry.receipt))

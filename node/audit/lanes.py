@@ -114,7 +114,8 @@ class LaneAuditor:
         if not is_frontier(start.count, page.peaks) or Tree(start.count, page.peaks).root() != start.root:
             self.report.add("AUD-038", "the peaks do not give the settled root", **self._where(start, walk))
         walk.tree = Tree(start.count, page.peaks)
-        walk.cumulative, walk.seq, walk.base = start.cumulative, start.seq, start.cumulative
+        # The lane's start is among what is gone: base 0 accuses nobody.
+        walk.cumulative, walk.seq, walk.base = start.cumulative, start.seq, 0
         self.report.notes.append(
             f"receipts before number {start.count} of {hexed(last.root)} were pruned after 90 days"
         )

@@ -1,4 +1,4 @@
-"""One receipt: who signed it, for which voucher and terms, at what price, how it follows the one before it (INV12)."""
+"""One receipt in its lane: who signed it, for which voucher, and how it follows the one before it (INV12)."""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +7,9 @@ from node.audit.crypto import hexed, recover
 from node.audit.documents import Entry
 from node.audit.findings import Report
 from node.audit.offers import Offers
+from node.audit.pricing import check_price
 from node.audit.structs import Message, digest_of
 from node.audit.tree import Tree, leaf_of
-
-PRICE_UNIT = 1_000_000
-"""Prices are base units per this many LLM tokens."""
-FAILED = 3
-STATUSES = (1, 2, FAILED, 4)
 
 
 @dataclass(slots=True)
@@ -63,7 +59,7 @@ class ReceiptChecker:
         if key != walk.key:
             self.report.add("AUD-054", "it names another payer, payee, lane or generation", **where)
         self.check_signature(entry, walk.operator, where)
-        self.check_price(entry, where)
+        check_price(entry, self.report, where)
         self._check_voucher(entry, walk, where)
         self._check_sequence(receipt, walk, where)
         if entry.terms is not None:
@@ -92,41 +88,6 @@ class ReceiptChecker:
             self.report.add("AUD-043", "receipt and voucher have different contexts", **where)
         walk.best_ceiling = max(walk.best_ceiling, voucher.numbers["ceiling"])
 
-    def check_price(self, entry: Entry, where: dict[str, str | int]) -> None:
-        """Terms, price formula and billing table."""
-        receipt, terms = entry.receipt, entry.terms
-        self._check_billing(receipt, where)
-        if terms is None:
-            return
-        if terms.struct_hash != receipt.octets["context"]:
-            self.report.add("AUD-043", "the terms do not hash to the receipt's context", **where)
-        for name in ("requestId", "requestHash"):
-            if terms.octets[name] != receipt.octets[name]:
-                self.report.add("AUD-044", f"{name} differs", **where)
-        self._check_charge(receipt, terms, where)
-
-    def _check_charge(self, receipt: Message, terms: Message, where: dict[str, str | int]) -> None:
-        charge, most = receipt.numbers["charge"], terms.numbers["maxPrice"]
-        millionths = receipt.numbers["promptTokens"] * terms.numbers["pricePrompt"]
-        millionths += receipt.numbers["completionTokens"] * terms.numbers["priceCompletion"]
-        price = (millionths + PRICE_UNIT - 1) // PRICE_UNIT
-        if charge > most:
-            self.report.add("AUD-047", f"charged {charge}, maxPrice {most}", **where)
-        if charge > price:
-            self.report.add("AUD-045", f"charged {charge}, the formula gives {price}", **where)
-        if charge < min(price, most):
-            self.report.add("AUD-046", f"charged {charge}, the formula gives {min(price, most)}", **where)
-
-    def _check_billing(self, receipt: Message, where: dict[str, str | int]) -> None:
-        status, charge = receipt.numbers["status"], receipt.numbers["charge"]
-        tokens = receipt.numbers["promptTokens"] + receipt.numbers["completionTokens"]
-        if status not in STATUSES:
-            self.report.add("AUD-048", f"status {status} is no receipt status", **where)
-        elif status == FAILED and (charge or tokens):
-            self.report.add("AUD-048", f"a failed request bills {tokens} tokens, {charge} in all", **where)
-        elif charge and not receipt.numbers["completionTokens"]:
-            self.report.add("AUD-048", f"{charge} charged without one delivered token", **where)
-
     def _check_sequence(self, receipt: Message, walk: Walk, where: dict[str, str | int]) -> None:
         charge, cumulative = receipt.numbers["charge"], receipt.numbers["cumulative"]
         if walk.cumulative is not None and walk.cumulative + charge != cumulative:
@@ -148,8 +109,5 @@ class ReceiptChecker:
             walk.base = max(0, cumulative - charge)
         walk.cumulative, walk.seq = cumulative, max(walk.seq, receipt.numbers["seq"])
         walk.tree.add(leaf_of(receipt.struct_hash))
-        counts = self.report.counts
-        counts.receipts += 1
-        counts.charged_base_units += charge
-        counts.prompt_tokens += receipt.numbers["promptTokens"]
-        counts.completion_tokens += receipt.numbers["completionTokens"]
+        tokens = receipt.numbers["promptTokens"], receipt.numbers["completionTokens"]
+        self.report.book_receipt(walk.key[:2], *tokens, charge)

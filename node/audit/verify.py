@@ -155,11 +155,12 @@ def _check_receipts(audit: Audit, web: Web, scope: Scope, separator: bytes, prog
     unsettled = UnsettledAuditor(archive, checker, held, report)
     walker = LaneWalker(book, settled, unsettled, report, scope.wants_unsettled)
     by_lane = _lanes_in_scope(book, scope)
-    unreachable = {lane[1] for lane, rows in by_lane.items() if rows and not archive.has_endpoint(lane[1])}
-    for payee in sorted(unreachable):
-        report.add("AUD-031", "nobody can be asked for its receipts", payee=hexed(payee))
+    troubles = {payee: archive.trouble_with(payee) for payee in sorted({lane[1] for lane in by_lane})}
+    for payee, trouble in troubles.items():
+        if trouble and any(rows for lane, rows in by_lane.items() if lane[1] == payee):
+            report.add("AUD-031", trouble, payee=hexed(payee))
     for done, (lane, settlements) in enumerate(by_lane.items(), start=1):
-        if archive.has_endpoint(lane[1]):
+        if not troubles[lane[1]]:
             walker.walk_lane(lane, settlements)
         progress("checking lanes", done, len(by_lane))
 

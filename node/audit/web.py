@@ -65,6 +65,10 @@ class Web:
         except orjson.JSONDecodeError as exc:
             raise UnservedError(f"no JSON at {parts.path}") from exc
 
+    def check(self, base: str) -> None:
+        """Raises UnservedError for an endpoint that must not be asked; sends nothing."""
+        self._checked(base)
+
     def _checked(self, base: str) -> tuple[str, str]:
         """(host name, checked address). Raises UnservedError for an endpoint that must not be asked."""
         parts = _split(base)

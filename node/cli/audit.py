@@ -1,0 +1,246 @@
+"""`scripts/audit.py`: prove or refute a settlement ledger from the outside. Holds no key and changes nothing.
+
+Exit status: 0 nothing is wrong, 1 there are findings, 2 it could not be audited (the message says what to do).
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as ProgressBar
+from rich.progress import TaskID
+
+from node.audit.chain import BLOOM_LIMIT_BLOCKS
+from node.audit.crypto import octets_of
+from node.audit.deployment import load_deployment
+from node.audit.errors import CannotAuditError, MalformedError
+from node.audit.export import write_csv, write_jsonl, write_parquet
+from node.audit.held import load_held
+from node.audit.query import KINDS, Filters, column_names, open_database, select
+from node.audit.result import audit_to_json
+from node.audit.rpc import open_rpc
+from node.audit.single import check_single
+from node.audit.verify import Audit, Scope, verify
+from node.audit.web import open_web
+from node.cli.audit_tables import show_audit, show_lane, show_rows, show_single
+
+EXIT_FINDINGS, EXIT_CANNOT = 1, 2
+EXAMPLES = """
+Examples:
+
+  python scripts/audit.py verify --deployment deployment.json --rpc https://rpc.example
+
+  python scripts/audit.py verify --rpc http://127.0.0.1:8545 --allow-private --receipts --json
+
+  python scripts/audit.py lane 0xPAYER 0xPAYEE --allow-private
+
+  python scripts/audit.py receipt receipt.json --deployment deployment.json
+
+  python scripts/audit.py query charges --db sqlite:///wwwserve.db --payer 0xPAYER --format csv
+"""
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, epilog=EXAMPLES, rich_markup_mode=None)
+screen = Console(highlight=False)
+notes = Console(stderr=True, highlight=False)
+
+RpcOption = Annotated[
+    list[str],
+    typer.Option(
+        "--rpc", envvar="WWWSERVE_RPC", help="Ethereum JSON-RPC URL; a second one is compared with the first."
+    ),
+]
+DeploymentOption = Annotated[Path, typer.Option("--deployment", help="The file that scripts/deploy.py wrote.")]
+BlockOption = Annotated[str, typer.Option("--block", help="finalized, safe, latest, a number or a block hash.")]
+EndpointOption = Annotated[list[str], typer.Option("--endpoint", help="PAYEE=URL instead of the registry's.")]
+PrivateOption = Annotated[bool, typer.Option("--allow-private", help="Ask http and private addresses too: your own.")]
+UnsettledOption = Annotated[bool, typer.Option("--receipts", help="Also receipts that are not settled yet.")]
+HeldOption = Annotated[Path | None, typer.Option("--receipts-file", help="A client's receipts: JSON or JSON Lines.")]
+BloomOption = Annotated[int, typer.Option("--blooms", help="Compare all block blooms up to this many blocks.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+DEFAULT_RPC = ["http://127.0.0.1:8545"]
+DEFAULT_DEPLOYMENT = Path("deployment.json")
+T = TypeVar("T")
+
+
+@app.command("verify", epilog=EXAMPLES)
+def verify_command(
+    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
+    rpc: RpcOption = DEFAULT_RPC,
+    block: BlockOption = "finalized",
+    endpoint: EndpointOption = [],  # noqa: B006 -- typer copies it
+    allow_private: PrivateOption = False,
+    receipts: UnsettledOption = False,
+    receipts_file: HeldOption = None,
+    blooms: BloomOption = BLOOM_LIMIT_BLOCKS,
+    json_out: JsonOption = False,
+) -> None:
+    """Rebuild every balance from events, check every receipt, claim, price and root."""
+
+    def work() -> Audit:
+        held = load_held(receipts_file) if receipts_file else []
+        scope = Scope(block, _endpoints(endpoint), receipts, held, blooms)
+        return _run(deployment, rpc, allow_private, scope)
+
+    audit = _guarded(work, json_out=json_out)
+    if json_out:
+        sys.stdout.write(json.dumps(audit_to_json(audit), indent=1) + "\n")
+    else:
+        show_audit(screen, audit)
+    raise typer.Exit(0 if audit.report.is_clean else EXIT_FINDINGS)
+
+
+@app.command("lane", epilog=EXAMPLES)
+def lane_command(
+    payer: Annotated[str, typer.Argument(help="The payer's address.")],
+    payee: Annotated[str, typer.Argument(help="The payee's address.")],
+    lane: Annotated[str, typer.Argument(help="The lane signer's address; all lanes of the pair without it.")] = "",
+    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
+    rpc: RpcOption = DEFAULT_RPC,
+    block: BlockOption = "finalized",
+    endpoint: EndpointOption = [],  # noqa: B006 -- typer copies it
+    allow_private: PrivateOption = False,
+    json_out: JsonOption = False,
+) -> None:
+    """One pair or lane: its settlements, its receipts settled or not, and what is wrong with them."""
+
+    def work() -> Audit:
+        parties = tuple(_address(each, "address") for each in (payer, payee, lane) if each)
+        return _run(deployment, rpc, allow_private, Scope(block, _endpoints(endpoint), True, lane=parties))
+
+    audit = _guarded(work, json_out=json_out)
+    if json_out:
+        sys.stdout.write(json.dumps(audit_to_json(audit), indent=1) + "\n")
+    else:
+        show_lane(screen, audit, (_address(payer, "payer"), _address(payee, "payee")))
+    raise typer.Exit(0 if audit.report.is_clean else EXIT_FINDINGS)
+
+
+@app.command("receipt", epilog=EXAMPLES)
+def receipt_command(
+    file: Annotated[Path, typer.Argument(help="A receipt as the node gives it (JSON); more than one is fine.")],
+    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
+    operator: Annotated[str, typer.Option(help="The operator key it must be signed by, if you know it.")] = "",
+    json_out: JsonOption = False,
+) -> None:
+    """One receipt by itself, without network: signature, terms, price, billing rules."""
+
+    def work() -> tuple[list[dict[str, object]], bool]:
+        wanted = _address(operator, "operator") if operator else b""
+        return check_single(load_held(file), load_deployment(deployment), wanted)
+
+    rows, is_clean = _guarded(work, json_out=json_out)
+    if json_out:
+        sys.stdout.write(json.dumps({"ok": is_clean, "receipts": rows}, indent=1) + "\n")
+    else:
+        show_single(screen, rows)
+    raise typer.Exit(0 if is_clean else EXIT_FINDINGS)
+
+
+@app.command("query", epilog=EXAMPLES)
+def query_command(
+    kind: Annotated[str, typer.Argument(help="receipts, charges, claims, vouchers or events.")],
+    db: Annotated[str, typer.Option("--db", help="The node's database: a URL or a SQLite file.")],
+    payer: Annotated[str, typer.Option(help="Only this payer.")] = "",
+    payee: Annotated[str, typer.Option(help="Only this payee.")] = "",
+    since: Annotated[str, typer.Option(help="From this time on: Unix seconds or ISO 8601.")] = "",
+    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="At most so many rows; 0 = all (a table shows 50).")] = 0,
+    form: Annotated[str, typer.Option("--format", help="table, csv, jsonl or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", help="Write here instead of stdout (parquet needs it).")] = None,
+) -> None:
+    """Ask a node's database, read-only."""
+
+    def work() -> None:
+        addresses = [_address(each, "address") if each else b"" for each in (payer, payee)]
+        most = limit or (50 if form == "table" else 0)
+        _query(kind, db, Filters(addresses[0], addresses[1], _moment(since), _moment(until), most), form, out)
+
+    _guarded(work)
+
+
+def _query(kind: str, db: str, filters: Filters, form: str, out: Path | None) -> None:
+    if kind not in KINDS:
+        raise CannotAuditError(f"no table of {kind!r}; ask for one of: {', '.join(KINDS)}")
+    rows, names = select(open_database(db), kind, filters), column_names(kind)
+    if form == "parquet":
+        if out is None:
+            raise CannotAuditError("parquet is no text: give --out FILE")
+        count = write_parquet(rows, names, KINDS[kind].amounts, out)
+    elif form in ("csv", "jsonl"):
+        target = out.open("w", newline="") if out else sys.stdout
+        count = write_csv(rows, names, target) if form == "csv" else write_jsonl(rows, target)
+        target.flush()
+    elif form == "table":
+        count = show_rows(screen, names, rows)
+    else:
+        raise CannotAuditError(f"no format {form!r}; one of: table, csv, jsonl, parquet")
+    if out:
+        notes.print(f"{count} rows in {out}")
+
+
+def _run(deployment: Path, rpc: list[str], allow_private: bool, scope: Scope) -> Audit:
+    contracts = load_deployment(deployment)
+    rpcs = [open_rpc(url) for url in rpc]
+    web = open_web(allows_private=allow_private)
+    with ProgressBar(console=notes, transient=True, disable=not sys.stderr.isatty()) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        return verify(contracts, rpcs, web, scope, progress)
+
+
+def _guarded(work: Callable[[], T], *, json_out: bool = False) -> T:
+    try:
+        return work()
+    except CannotAuditError as exc:
+        _stop(str(exc), json_out=json_out)
+
+
+def _stop(message: str, *, json_out: bool) -> NoReturn:
+    if json_out:
+        sys.stdout.write(json.dumps({"ok": False, "error": message}) + "\n")
+    notes.print(f"[red]could not audit:[/red] {escape(message)}", soft_wrap=True)
+    raise typer.Exit(EXIT_CANNOT)
+
+
+def _address(text: str, what: str) -> bytes:
+    try:
+        return octets_of(text, 20, what)
+    except MalformedError as exc:
+        raise CannotAuditError(f"{exc}: {text!r}") from exc
+
+
+def _endpoints(pairs: list[str]) -> dict[bytes, str]:
+    out = {}
+    for pair in pairs:
+        payee, equals, url = pair.partition("=")
+        if not equals:
+            raise CannotAuditError(f"--endpoint {pair!r}: write PAYEE=URL")
+        out[_address(payee, "payee")] = url
+    return out
+
+
+def _moment(text: str) -> int | None:
+    if not text:
+        return None
+    if text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise CannotAuditError(f"{text!r} is no time; write 2026-01-31, 2026-01-31T12:00:00 or Unix seconds") from exc
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,139 @@
+"""Audits as tables for people: who owes whom, what was settled, what is wrong and whom it hurts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from node.audit.catalogue import CATALOGUE, Severity
+from node.audit.crypto import hexed, keccak
+from node.audit.deployment import Deployment
+from node.audit.findings import Report, Traffic
+from node.audit.verify import Audit
+
+MAX_SHOWN = 25
+"""Findings and rows a table shows; --json has all."""
+_STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+def show_audit(screen: Console, audit: Audit) -> None:
+    """The whole report."""
+    pinned, counts = audit.pinned, audit.report.counts
+    screen.print(
+        f"[bold]audit at block {pinned.number}[/bold] {hexed(pinned.block_hash)} chain {audit.deployment.chain_id}"
+    )
+    screen.print(
+        f"{counts.events} events, {counts.balances_compared} balances compared, {counts.settlements} settlements, "
+        f"{counts.receipts} receipts ({counts.unsettled_receipts} unsettled), {counts.signatures} signatures, "
+        f"{counts.offers} offers",
+    )
+    if audit.book.pairs:
+        screen.print(_pairs(audit))
+    _show_findings(screen, audit.report)
+
+
+def show_lane(screen: Console, audit: Audit, pair: tuple[bytes, bytes]) -> None:
+    """One pair: settlements and findings."""
+    table = _table(f"settlements of {_short(pair[0])} to {_short(pair[1])}", "block", "lane", "generation")
+    for name in ("receipts", "cumulative", "ceiling", "paid", "root"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in audit.book.settlements:
+        if (each.payer, each.payee) != pair:
+            continue
+        amounts = [_amount(amount, audit.deployment) for amount in (each.cumulative, each.ceiling, each.paid)]
+        names = [str(each.event.log.block_number), _short(each.lane), str(each.generation), str(each.count)]
+        table.add_row(*names, *amounts, hexed(each.root)[:12])
+    screen.print(table)
+    screen.print(_pairs(audit, pair))
+    _show_findings(screen, audit.report)
+
+
+def show_single(screen: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Receipts checked by themselves."""
+    for row in rows:
+        table = _table(f"receipt {row['request_id']}", "member", "value")
+        for name, value in row.items():
+            if name != "findings":
+                table.add_row(name, escape(str(value)))
+        screen.print(table)
+        for finding in row["findings"]:
+            screen.print(f"[bold red]{finding['code']}[/bold red] {finding['title']}: {escape(finding['message'])}")
+        if not row["findings"]:
+            screen.print("[green]nothing is wrong with it by itself[/green] (verify asks the chain too)")
+
+
+def show_rows(screen: Console, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Rows of a query; returns how many."""
+    table = _table("", *names)
+    count = 0
+    for count, row in enumerate(rows, start=1):  # noqa: B007 -- the count is the result
+        table.add_row(*(_cell(row[name]) for name in names))
+    screen.print(table)
+    screen.print(f"{count} rows (--format csv or jsonl gives them whole)")
+    return count
+
+
+def _pairs(audit: Audit, only: tuple[bytes, bytes] | None = None) -> Table:
+    table = _table("who paid whom", "payer", "payee")
+    for name in ("allotted", "claimed", "charged", "receipts", "prompt tokens", "completion tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for ids, pair in islice(audit.book.pairs.items(), 0, None):
+        if only not in (None, ids):
+            continue
+        traffic = audit.report.traffic.get(ids, Traffic())
+        amounts = [_amount(amount, audit.deployment) for amount in (pair.allotted, pair.claimed, traffic.charged)]
+        tokens = (traffic.receipts, traffic.prompt_tokens, traffic.completion_tokens)
+        table.add_row(_short(ids[0]), _short(ids[1]), *amounts, *(f"{number:,}" for number in tokens))
+        if table.row_count == MAX_SHOWN and only is None:
+            table.caption = f"{len(audit.book.pairs)} pairs in all; --json has them"
+            break
+    return table
+
+
+def _show_findings(screen: Console, report: Report) -> None:
+    for note in report.notes:
+        screen.print(f"[dim]note: {escape(note)}[/dim]")
+    if report.is_clean:
+        screen.print("[green]nothing is wrong[/green]")
+        return
+    table = _table("findings", "code", "severity", "hurts", "what")
+    for finding in report.findings[:MAX_SHOWN]:
+        rule = CATALOGUE[finding.code]
+        evidence = ", ".join(f"{name} {value}" for name, value in finding.evidence.items())
+        style = _STYLES[rule.severity]
+        what = f"{rule.title}: {escape(finding.message)}\n[dim]{escape(evidence)}[/dim]"
+        table.add_row(finding.code, f"[{style}]{rule.severity.value}[/{style}]", rule.hurts, what)
+    screen.print(table)
+    total = sum(report.totals.values())
+    shown = min(total, MAX_SHOWN)
+    screen.print(f"[bold red]{total} findings[/bold red] ({shown} shown; docs/auditing.md explains each code)")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    return f"{text[:8]}…{text[-4:]}" if text.startswith("0x") and len(text) > MAX_SHOWN else escape(text)
+
+
+def _short(address: bytes) -> str:
+    """A checksummed address, shortened in the middle."""
+    digits = address.hex()
+    digest = keccak(digits.encode()).hex()
+    text = "".join(c.upper() if int(d, 16) >= 8 else c for c, d in zip(digits, digest, strict=False))
+    return f"0x{text[:6]}…{text[-4:]}"
+
+
+def _amount(amount: int, deployment: Deployment) -> str:
+    """Base units as currency, without losing a digit."""
+    whole, rest = divmod(amount, 10**deployment.currency_decimals)
+    digits = f"{rest:0{deployment.currency_decimals}d}".rstrip("0") if deployment.currency_decimals else ""
+    return f"{whole:,}" + (f".{digits}" if digits else "") + f" {deployment.currency_symbol}"
