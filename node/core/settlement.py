@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from node.core.merkle import Peaks
-from node.core.messages import Claim, Voucher
+from node.core.errors import Broken
+from node.core.merkle import Peaks, leaf_hash
+from node.core.messages import Claim, Receipt, Voucher
 from node.core.types import Address, Amount, LaneKey, Micros, Seconds, Signature
 
 BATCH_ROWS = 50
@@ -80,6 +81,30 @@ class SignedClaim:
     voucher: Voucher
     voucher_signature: Signature
     peaks: Peaks
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A lane's receipts tree with the totals of its last leaf; `cumulative` None: no leaf yet, so no base known."""
+
+    peaks: Peaks = Peaks()
+    cumulative: Amount | None = None
+    seq: Micros = Micros(0)
+
+    @staticmethod
+    def of(last: SignedClaim | None) -> "Tree":
+        """The tree that the last claim committed."""
+        return Tree(last.peaks, last.claim.cumulative, last.claim.seq) if last else Tree()
+
+    def grown(self, receipts: Sequence[Receipt]) -> "Tree":
+        """With the receipts that follow. Raises Broken where they do not add up (INV12)."""
+        peaks, cumulative, seq = self.peaks, self.cumulative, self.seq
+        for receipt in receipts:
+            if receipt.seq <= seq or cumulative not in (None, receipt.cumulative - receipt.charge):
+                raise Broken("the receipts of a lane do not add up", seq=receipt.seq)
+            peaks = peaks.append(leaf_hash(receipt.struct_hash()))
+            cumulative, seq = receipt.cumulative, receipt.seq
+        return Tree(peaks, cumulative, seq)
 
 
 def is_due(lane: DueLane, gas: GasTerms, now: Seconds, trigger: Trigger) -> bool:
