@@ -212,12 +212,16 @@ contract Escrow is Custody, Keys {
         uint64 until = generation.closedAt == 0 ? _now() : generation.closedAt + thawSeconds + holdSeconds;
         require(_now() <= until, Escrow_ChallengeTooLate(until));
         (LaneHistory storage history, uint128 excess) = _excess(claim_, receipt.cumulative);
-        (uint128 returned, uint128 burn, uint128 fromEarnings) = _slash(claim_.payee, generation, excess);
+        (uint128 returned, uint128 burn) = _sentence(claim_.payee, generation, excess);
+        (uint128 returnedFromEarnings, uint128 fromEarnings) = _takeEarnings(claim_.payee, returned, burn);
         history.returned += returned;
         free[claim_.payer] += returned;
         emit OverclaimChallenged(
             claim_.payer, claim_.payee, claim_.lane, claim_.generation, excess, returned, burn, fromEarnings, msg.sender
         );
+        if (returned + burn > fromEarnings) {
+            _slashStake(claim_.payee, returned - returnedFromEarnings, returned + burn - fromEarnings);
+        }
     }
 
     /// @dev An honest operator's totals never fall while its sequence rises, within one generation (INV9).
@@ -241,28 +245,31 @@ contract Escrow is Custody, Keys {
         return (history, overclaimed - uint128(settled));
     }
 
-    /// @dev Half of what is at stake, at most, goes back; at least as much is burnt, so that convicting oneself never pays
-    /// (INV10). Unreleased earnings go first, then stake.
-    function _slash(address payee, GenerationState storage generation, uint128 excess)
+    /// @dev Half of what is at stake, at most, goes back; at least as much is burnt, so that convicting oneself never pays.
+    function _sentence(address payee, GenerationState storage generation, uint128 excess)
         private
-        returns (uint128 returned, uint128 burn, uint128 fromEarnings)
+        returns (uint128 returned, uint128 burn)
     {
-        EarningsState memory earnings = _earnings[payee].rolledTo(_bucket());
-        uint128 unreleased = earnings.unreleased();
+        uint128 unreleased = _earnings[payee].rolledTo(_bucket()).unreleased();
         uint128 pot = unreleased + IRegistry(registry).slashable(payee);
         returned = _min(excess, pot / 2);
         uint128 floor = generation.floorBurnt ? 0 : IRegistry(registry).minStake() / FLOOR_DIVISOR;
         burn = _min(pot - returned, returned > floor ? returned : floor);
         require(burn != 0, Escrow_NothingToSlash());
         generation.floorBurnt = true;
-        fromEarnings = _min(unreleased, returned + burn);
-        earnings.take(fromEarnings);
+    }
+
+    /// @dev Unreleased earnings go first, and of them what goes back goes before what is burnt (INV10).
+    function _takeEarnings(address payee, uint128 returned, uint128 burn)
+        private
+        returns (uint128 returnedPart, uint128 taken)
+    {
+        EarningsState memory earnings = _earnings[payee].rolledTo(_bucket());
+        taken = _min(earnings.unreleased(), returned + burn);
+        returnedPart = _min(returned, taken);
+        earnings.take(taken);
         _earnings[payee].save(earnings);
-        uint128 returnedFromEarnings = _min(returned, fromEarnings);
-        burnt += fromEarnings - returnedFromEarnings;
-        if (returned + burn > fromEarnings) {
-            _slashStake(payee, returned - returnedFromEarnings, returned + burn - fromEarnings);
-        }
+        burnt += taken - returnedPart;
     }
 
     /// @dev Of `total`, `toPayer` comes here and the registry keeps the rest for ever.

@@ -24,10 +24,6 @@ abstract contract Keys is Windows, EIP712 {
     // -------------------------------------------------------------------------------------------------------- constants
     /// @dev Seconds between two bumps by an operator key, so that a stolen one cannot exhaust generations.
     uint64 private constant OPERATOR_BUMP_SECONDS = 1 hours;
-    /// @dev In `vs` the top bit is the recovery bit, the rest is s.
-    bytes32 private constant LOW_255_BITS = bytes32(type(uint256).max >> 1);
-    /// @dev Half the order of secp256k1: the larger of the two s of a signature is refused.
-    uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     // ---------------------------------------------------------------------------------------------------------- storage
     mapping(address signer => SignerState) internal _signers;
@@ -147,16 +143,10 @@ abstract contract Keys is Windows, EIP712 {
         state.generations[generation].operator = operator;
     }
 
-    /// @dev 0 for a malformed signature; every caller compares with an address that is not 0. Solady's recovery does not
-    /// look at the size of s, so that is done here: one signature, one encoding.
-    function _recover(bytes32 domain, bytes32 structHash, Signature calldata sig)
-        internal
-        view
-        returns (address signer)
-    {
-        bytes32 vs = sig.vs;
-        if (uint256(vs & LOW_255_BITS) > HALF_ORDER) return address(0);
-        return ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(domain, structHash), sig.r, vs);
+    /// @dev 0 for a malformed signature; every caller compares with an address that is not 0. The 64-byte form has no room
+    /// for the larger s, so a signature has one encoding; and nothing is keyed by a signature anyway.
+    function _recover(bytes32 domain, bytes32 structHash, Signature calldata sig) internal view returns (address) {
+        return ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(domain, structHash), sig.r, sig.vs);
     }
 
     function _ownSigner(address signer) private view returns (SignerState storage state) {
