@@ -4,6 +4,7 @@ The signature has been recovered already (the recovered address *is* the lane); 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from node.core.errors import (
     CoverTooLow,
@@ -57,8 +58,8 @@ def check_terms(terms: Terms, voucher: Voucher, offer: Offer, now: Seconds) -> M
         raise StaleTerms("startBy has passed", start_by=terms.start_by, now=now)
     if terms.start_by > now + START_BY_HORIZON:
         raise StaleTerms("startBy is too far ahead", start_by=terms.start_by, latest=now + START_BY_HORIZON)
-    if terms.offer_hash != offer.struct_hash():
-        raise WrongTerms("these terms quote another offer", offer="0x" + offer.struct_hash().hex())
+    if terms.offer_hash != hash_of_offer(offer):
+        raise WrongTerms("these terms quote another offer", offer="0x" + hash_of_offer(offer).hex())
     model = next((m for m in offer.models if m.model == terms.model), None)
     if model is None:
         raise UnknownModel("this offer has no such model")
@@ -66,6 +67,12 @@ def check_terms(terms: Terms, voucher: Voucher, offer: Offer, now: Seconds) -> M
     if agreed != (terms.tokenizer, terms.template, terms.price_prompt, terms.price_completion):
         raise WrongTerms("prices, tokenizer or template differ from the offer")
     return model
+
+
+@lru_cache(maxsize=64)
+def hash_of_offer(offer: Offer) -> Bytes32:
+    """`Offer.struct_hash`, remembered: a node sells thousands of answers under one offer."""
+    return offer.struct_hash()
 
 
 def check_body(terms: Terms, salt: Bytes32, body: bytes, model_name: str, model: ModelOffer) -> None:

@@ -41,13 +41,13 @@ def bytes_of(text: object, length: int, what: str) -> bytes:
     """Exactly `length` bytes from 0x-hex. Raises BadVoucher naming `what`."""
     if not isinstance(text, str) or len(text) != 2 + 2 * length or not text.startswith("0x"):
         raise BadVoucher(f"{what} must be 0x and {2 * length} hex digits", field=what)
-    digits = text[2:]
-    if not digits.isascii() or not digits.isalnum():  # fromhex would skip white space
-        raise BadVoucher(f"{what} is not hex", field=what)
     try:
-        return bytes.fromhex(digits)
+        raw = bytes.fromhex(text[2:])
     except ValueError as exc:
         raise BadVoucher(f"{what} is not hex", field=what) from exc
+    if len(raw) != length:  # fromhex skips white space
+        raise BadVoucher(f"{what} is not hex", field=what)
+    return raw
 
 
 def address_of(text: object, what: str) -> Address:
@@ -111,14 +111,14 @@ def message_from_json(cls: type[FlatT], value: object) -> FlatT:
     if len(value) != len(shape):
         expected = ", ".join(name for _, name, _ in shape)
         raise BadVoucher(f"{cls.__name__} must have exactly the members {expected}", field=cls.__name__)
-    return cls(**{attribute: _member(value.get(name), name, bits) for attribute, name, bits in shape})
+    return cls(*[_member(value.get(name), name, bits) for _, name, bits in shape])
 
 
 def _member(value: object, name: str, bits: int) -> Any:  # noqa: ANN401 -- the union of all member types
     if bits == 0:
-        return Bytes32(bytes_of(value, 32, name))
+        return bytes_of(value, 32, name)
     if bits == -1:
-        return address_of(value, name)
+        return bytes_of(value, 20, name)
     if bits == -2:
         if not isinstance(value, str) or not value.isprintable() or len(value) > 256:
             raise BadVoucher(f"{name} must be printable text of at most 256 characters", field=name)

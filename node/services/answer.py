@@ -3,7 +3,7 @@
 Never shapes what the caller gets, never trusts a number that is not a whole one; `core.assembly` decides what counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -61,10 +61,45 @@ class Answer:
 
     def _feed(self, chunks: Iterable[Mapping[str, Any]]) -> None:
         try:
-            for chunk in chunks:
+            for chunk in _merged(chunks):
                 self._assembler.feed(chunk)
         except BadRequest as exc:
             raise EngineFailed("the engine's answer has an impossible shape") from exc
+
+
+def _merged(chunks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Runs of chunks that only add content to the one choice, as one chunk: most of a stream is such runs."""
+    run: list[str] = []
+    for chunk in chunks:
+        text = _plain_text(chunk)
+        if text is not None:
+            run.append(text)
+            continue
+        if run:
+            yield _content_chunk(run)
+            run = []
+        yield chunk
+    if run:
+        yield _content_chunk(run)
+
+
+def _plain_text(chunk: Mapping[str, Any]) -> str | None:
+    """The content of a chunk that has nothing else to say; None for any other chunk."""
+    if chunk.get("usage") is not None or "error" in chunk:
+        return None
+    try:
+        (choice,) = chunk["choices"]
+        delta = choice["delta"]
+        if len(delta) == 1 and choice["index"] == 0 and choice["finish_reason"] is None and "text" not in choice:
+            text = delta["content"]
+            return text if type(text) is str else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return None
+
+
+def _content_chunk(run: list[str]) -> Mapping[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": "".join(run)}, "finish_reason": None}]}
 
 
 def parse_events(block: bytes) -> Iterable[Mapping[str, Any]]:

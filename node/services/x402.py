@@ -67,7 +67,7 @@ def parse_payment(header: bytes, market: Market) -> Payment:
     if len(header) > MAX_HEADER_BYTES:
         raise BadVoucher(f"the payment header is above {MAX_HEADER_BYTES} bytes")
     try:
-        document = orjson.loads(base64.b64decode(header, validate=True))
+        document = orjson.loads(binascii.a2b_base64(header, strict_mode=True))
     except (binascii.Error, orjson.JSONDecodeError) as exc:
         raise BadVoucher("the payment header must be base64 of a JSON object") from exc
     if not isinstance(document, dict):

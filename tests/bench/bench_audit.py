@@ -1,7 +1,7 @@
-"""How fast the auditor is: a whole `audit.py verify` of an honest history over real HTTP, in a process of its own.
+"""How fast the auditor is: a whole `audit.py verify` of an honest history over HTTP, in a process of its own.
 
-`python -m tests.bench.bench_audit [--receipts N] [--out FILE]`. The history is made first (not measured) and served by a
-forked process; CPU seconds and memory are the auditor's own, as the system accounts them.
+`python -m tests.bench.bench_audit [--receipts N] [--out FILE]`. The history is made first (not measured) and served by
+a forked process; CPU seconds and memory are the auditor's own, as the system accounts them.
 """
 
 import argparse
@@ -41,10 +41,8 @@ def rendered(history: dict) -> dict[str, bytes]:
         entries = lane[: settlement["count"]]
         head = {name: settlement[name] for name in ("count", "claim", "claimSignature")} | {"root": root}
         path = f"/{settlement['payee']}/v1/settlements/{root}/receipts"
-        last = len(entries) - 1
-        pages[f"{path}?from={last}&limit=1"] = orjson.dumps(
-            head | {"peaks": [], "receipts": entries[last:], "next": None}
-        )
+        first = head | {"peaks": [], "receipts": entries[:1], "next": 1}
+        pages[f"{path}?from=0&limit=1"] = orjson.dumps(first)
         if settlement["count"] == len(lane):
             pages |= _whole_tree(path, head, entries)
     return pages

@@ -1,4 +1,4 @@
-"""A whole node on a free loopback port of this process: real services, real ledger file, real uvicorn; the chain is a fake book."""
+"""A whole node on a free loopback port of this process: real services, ledger file and uvicorn; the chain is a fake."""
 
 import asyncio
 import contextlib
@@ -132,7 +132,8 @@ def seed(url: str, payers: list[Address], cover: int = COVER) -> None:
     """What the chain's events would have booked."""
     engine = open_engine(url)
     rows = [
-        {"payer": payer, "payee": PAYEE, "cover": cover, "committed": 0, "thawing": 0, "thaw_end": 0} for payer in payers
+        {"payer": payer, "payee": PAYEE, "cover": cover, "committed": 0, "thawing": 0, "thaw_end": 0}
+        for payer in payers
     ]
     state = {"payee": PAYEE, "generation": 1, "operator": OPERATOR.address, "head_generation": 1}
     with engine.begin() as connection:

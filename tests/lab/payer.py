@@ -1,4 +1,4 @@
-"""A paying client in a few lines: signs vouchers and builds requests. Shared by the e2e tests and the load files of the bench."""
+"""A paying client in a few lines: signs vouchers and builds requests, for the e2e tests and the bench's load files."""
 
 import base64
 import hashlib
@@ -63,7 +63,9 @@ class LabPayer:
         self.ceiling += terms.max_price
         voucher = Voucher(self.address, self.payee, self.generation, Amount(self.ceiling), terms.struct_hash())
         voucher = replace(voucher, **changes)
-        return payment_header(self.domain, voucher, sign(self.key, self.domain.digest(voucher.struct_hash())), terms, salt)
+        return payment_header(
+            self.domain, voucher, sign(self.key, self.domain.digest(voucher.struct_hash())), terms, salt
+        )
 
     def pay(self, body: bytes, start_by: int, max_price: int = 2_000) -> dict[str, str]:
         """Headers of one paid request."""

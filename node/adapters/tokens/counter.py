@@ -3,6 +3,7 @@
 Never trusts an engine's or a peer's number; the same bytes give the same count on both sides (threat L1).
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class HfTokenCounter:
 
     def __init__(self, tokenizer_json: bytes, template: bytes) -> None:
         _check_size(tokenizer_json, template)
+        # The library would wake a pool of threads for every text, which costs more than counting it.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             self._tokenizer = Tokenizer.from_buffer(tokenizer_json)
         except ValueError as exc:
