@@ -1,4 +1,4 @@
-"""Every setting of a node in one frozen class, checked at start: command line over environment over TOML file over default.
+"""Every setting of a node in one frozen class, checked at start: command line, then environment, then TOML file.
 
 The environment names are WWWSERVE_ and the field's name in capitals (lists separated by commas). Never holds a key or a
 password: only the paths of files that do (threat K1).
@@ -60,6 +60,8 @@ class Settings(BaseModel):
     """A lane is settled from this unclaimed amount on (or 50 times its gas share, if that is more)."""
     currency_per_native: Annotated[int, Field(ge=0)] = 3_000_000_000
     """Base units of the currency for 1e18 wei: what gas is worth in earnings."""
+    lease_seconds: Annotated[int, Field(ge=3)] = 15
+    """A crashed worker's open requests are closed, without charge, after so long."""
     max_fee_gwei: Annotated[int, Field(ge=1)] = 200
     log_level: str = "INFO"
 

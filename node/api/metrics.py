@@ -22,6 +22,7 @@ class Metrics:
         name = "wwwserve_"
         self._admitted = Counter(name + "admitted", "Reservations made durable", registry=self.registry)
         self._refused = Counter(name + "refused", "Requests answered with an error", ["code"], registry=self.registry)
+        self._jobs = Counter(name + "jobs", "Background runs", ["job", "outcome"], registry=self.registry)
         receipts = Counter(name + "receipts", "Receipts by status", ["status"], registry=self.registry)
         self._receipts = {status: receipts.labels(status.name.lower()) for status in Status}
         self._charged = Counter(name + "charged_base_units", "Charged, in base units", registry=self.registry)
@@ -33,6 +34,10 @@ class Metrics:
         self._duration = Histogram(
             name + "request_seconds", "Admission to durable receipt", buckets=DURATION_BUCKETS, registry=self.registry
         )
+
+    def job_ran(self, job: str, outcome: str) -> None:
+        """A background job ended: ok, unavailable or failed."""
+        self._jobs.labels(job, outcome).inc()
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """A gauge that is read when asked for."""

@@ -1,6 +1,6 @@
-"""The market, step by step: chain, contracts, engine, providers, a client, the gateway. Every step is a command a user has.
+"""The market, step by step: chain, contracts, providers, a client, the gateway. Every step is a command a user has.
 
-Black box on purpose: it runs the scripts in processes of their own and reads their `--json`, so what it shows is what works.
+Black box on purpose: it runs the scripts in processes of their own and reads their `--json`: what it shows is what works.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.cli.devmarket.processes import Child, ProcessFailed, Processes, answers_ok, free_port, wait_until
+from node.cli.devmarket.processes import Child, Processes, ProcessFailed, answers_ok, free_port, wait_until
 from node.cli.devmarket.rpc import DevChain
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -85,7 +86,7 @@ class Processes:
     environment: Mapping[str, str] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
 
-    def __enter__(self) -> "Processes":
+    def __enter__(self) -> Self:
         """Nothing is started yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self

@@ -62,7 +62,8 @@ def show_report(report: MarketReport, contracts: Contracts, console: Console) ->
 
 
 def _show_answers(report: MarketReport, contracts: Contracts, console: Console) -> None:
-    table = _table("Who paid whom for what", "answer", "paid to", "prompt", "completion", "price per 1M tokens", "charge")
+    columns = ("answer", "paid to", "prompt", "completion", "price per 1M tokens", "charge")
+    table = _table("Who paid whom for what", *columns)
     for bought in report.bought:
         prices = " / ".join(units(p, contracts.decimals) for p in (bought.price_prompt, bought.price_completion))
         table.add_row(

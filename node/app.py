@@ -1,0 +1,239 @@
+"""The only file that sees all rooms: settings -> adapters -> services -> api and jobs; the order of start and stop.
+
+No `if` about the business. What can be wrong with settings, keys, chain or database is found out before the port opens.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+
+from fastapi import FastAPI
+
+from node.adapters.chain.evm import EvmChain, connect
+from node.adapters.chain.views import Views
+from node.adapters.clock import SystemClock
+from node.adapters.engine.client import EngineSettings, HttpEngine
+from node.adapters.keys import LocalSigner, load_keystore, read_password, recover
+from node.adapters.ledger import Books, migrate, open_ledger
+from node.adapters.tokens.counter import load_artifacts, load_counter
+from node.api.app import ApiServices, create_app
+from node.api.metrics import Metrics
+from node.cli.offering import read_offer
+from node.core.errors import BadConfig
+from node.core.fees import FeePolicy
+from node.core.messages import Offer
+from node.core.settlement import Trigger
+from node.core.types import Address, Amount, Seconds
+from node.deployment import Deployment, load_deployment
+from node.jobs.schedule import Job, build_scheduler
+from node.services.backends import Backend, Backends
+from node.services.chain_view import ChainView
+from node.services.lease import Lease
+from node.services.offers import OfferBook, SignedOffer
+from node.services.parts import Parts, ServeSettings
+from node.services.readiness import Readiness
+from node.services.receipts import Receipts
+from node.services.sender import Sender
+from node.services.serve import Serving
+from node.services.settle import SettlePolicy, Settler
+from node.services.watch_chain import ChainWatch
+from node.services.x402 import Market
+from node.settings import Settings
+
+DRAIN_SECONDS = 25.0
+"""How long requests in flight may finish after SIGTERM."""
+GWEI = 10**9
+HEAD_AGE_SHARE = 10
+"""Stop admitting when the newest block seen is older than this share of the thaw window (threat I6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What everything else stands on."""
+
+    settings: Settings
+    deployment: Deployment
+    offer: Offer
+    operator: LocalSigner
+    gas_key: LocalSigner
+    chain: EvmChain
+    books: Books
+    clock: SystemClock
+    metrics: Metrics
+
+    @property
+    def payee(self) -> Address:
+        """Whose node this is."""
+        return self.offer.payee
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One worker process, put together but not yet listening."""
+
+    base: Foundation
+    parts: Parts
+    serving: Serving
+    api: FastAPI
+    watch: ChainWatch
+    settler: Settler
+    sender: Sender
+
+    async def follow_chain(self) -> None:
+        """One poll of the chain, and admission sees it at once."""
+        await self.watch.poll()
+        await self.parts.chain.refresh()
+
+    async def settle(self) -> None:
+        """Want what is due, then move what is wanted."""
+        await self.settler.settle(Trigger.SCHEDULED)
+        await self.sender.run()
+
+    async def close_leftovers(self) -> None:
+        """Renew the lease; close what crashed workers and failed writes left open."""
+        await self.parts.lease.renew()
+        await self.serving.closer.retry_unclosed()
+        await self.serving.closer.close_abandoned()
+
+    def jobs(self) -> Sequence[Job]:
+        """What runs by itself."""
+        settings = self.base.settings
+        return (
+            Job("follow_chain", settings.poll_seconds, self.follow_chain),
+            Job("settle", settings.settle_seconds, self.settle),
+            Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
+        )
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """Build and start everything but the HTTP server; stop it in reverse. Raises BadConfig, Unavailable."""
+    async with AsyncExitStack() as stack:
+        node = _assemble(await _lay_foundation(settings, stack), stack)
+        await node.follow_chain()
+        await node.parts.lease.take()
+        await node.serving.closer.close_abandoned()
+        scheduler = build_scheduler(node.jobs(), node.base.metrics.job_ran)
+        scheduler.start()
+        stack.callback(scheduler.shutdown, wait=False)
+        yield node
+        await node.serving.drain(DRAIN_SECONDS)
+
+
+async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation:
+    clock = SystemClock()
+    deployment, offer = load_deployment(settings.deployment), _checked_offer(settings)
+    operator = load_keystore(settings.keystore, read_password(settings.password_file))
+    gas_key = _gas_key(settings, operator)
+    chain = connect(deployment, settings.rpc, clock.monotonic)
+    stack.push_async_callback(chain.close)
+    await Views(chain, await chain.fetch_head()).check_set()
+    migrate(settings.database)
+    books = open_ledger(settings.database, clock)
+    books.start()
+    stack.push_async_callback(books.stop)
+    return Foundation(settings, deployment, offer, operator, gas_key, chain, books, clock, Metrics())
+
+
+def _assemble(base: Foundation, stack: AsyncExitStack) -> Node:
+    settings = base.settings
+    parts = _parts(base, _backends(settings, base.offer, base.clock, stack))
+    serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
+    policy = SettlePolicy(Amount(settings.currency_per_native), Amount(settings.settle_threshold))
+    return Node(
+        base=base,
+        parts=parts,
+        serving=serving,
+        api=_api(base, parts, serving),
+        watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
+        settler=Settler(
+            chain=base.chain,
+            book=base.books.settlement,
+            signer=base.operator,
+            clock=base.clock,
+            domain=base.deployment.domain,
+            payee=base.payee,
+            sender=base.gas_key.address,
+            policy=policy,
+        ),
+        sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
+    )
+
+
+def _parts(base: Foundation, backends: Backends) -> Parts:
+    counter = load_counter(base.settings.tokenizer)
+    view = ChainView(
+        base.books.chain,
+        base.clock,
+        base.payee,
+        max_age_seconds=base.settings.poll_seconds,
+        max_head_age_seconds=base.deployment.thaw_seconds / HEAD_AGE_SHARE,
+    )
+    return Parts(
+        market=Market(base.payee, base.deployment.domain, base.deployment.currency),
+        ledger=base.books.ledger,
+        chain=view,
+        offers=_offer_book(base),
+        counters={(counter.tokenizer_hash, counter.template_hash): counter},
+        backends=backends,
+        signer=base.operator,
+        recover=recover,
+        clock=base.clock,
+        lease=Lease(base.books.ledger, Seconds(base.settings.lease_seconds)),
+        observer=base.metrics,
+    )
+
+
+def _api(base: Foundation, parts: Parts, serving: Serving) -> FastAPI:
+    chain = base.chain
+    return create_app(
+        ApiServices(
+            serving=serving,
+            receipts=Receipts(base.books.ledger, base.books.settlement, base.operator, base.deployment.domain),
+            offers=_offer_book(base),
+            chain=parts.chain,
+            readiness=Readiness(parts, serving, lambda: {"rpc": [asdict(status) for status in chain.status()]}),
+            metrics=base.metrics,
+            payee=base.payee,
+        )
+    )
+
+
+def _offer_book(base: Foundation) -> OfferBook:
+    signature = base.operator.sign(base.deployment.domain.digest(base.offer.struct_hash()))
+    signed = SignedOffer(base.offer, signature, base.operator.address)
+    return OfferBook([signed], load_artifacts(base.settings.tokenizer))
+
+
+def _backends(settings: Settings, offer: Offer, clock: SystemClock, stack: AsyncExitStack) -> Backends:
+    engines = [HttpEngine(EngineSettings(url)) for url in settings.engines]
+    if not engines:
+        raise BadConfig("no engine: pass --engine URL (docs/engines.md)")
+    for engine in engines:
+        stack.callback(engine.close)
+    return Backends({m.name: [Backend(engine, m.name) for engine in engines] for m in offer.models}, clock)
+
+
+def _fees(settings: Settings) -> FeePolicy:
+    return FeePolicy(cap=settings.max_fee_gwei * GWEI)
+
+
+def _checked_offer(settings: Settings) -> Offer:
+    """The offer is this payee's, and its billing count is the one this node was given. Raises BadConfig."""
+    offer = read_offer(settings.offer)
+    if "0x" + offer.payee.hex() != settings.payee.lower():
+        raise BadConfig("the offer names another payee than this node", offer_payee="0x" + offer.payee.hex())
+    counter = load_counter(settings.tokenizer)
+    pinned = (counter.tokenizer_hash, counter.template_hash)
+    for model in offer.models:
+        if (model.tokenizer, model.template) != pinned:
+            raise BadConfig(f"the offer's {model.name} names another tokenizer or template than {settings.tokenizer}")
+    return offer
+
+
+def _gas_key(settings: Settings, operator: LocalSigner) -> LocalSigner:
+    if settings.sender_keystore is None:
+        return operator
+    if settings.sender_password_file is None:
+        raise BadConfig("sender_keystore needs sender_password_file")
+    return load_keystore(settings.sender_keystore, read_password(settings.sender_password_file))
