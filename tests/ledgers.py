@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine, delete, insert
 
-from node.adapters.ledger import SqlLedger, migrate, open_ledger
+from node.adapters.ledger import Books, SqlLedger, migrate, open_ledger
 from node.adapters.ledger.chain_tables import payee_state, signer
 from node.adapters.ledger.schema import for_writing, open_engine
 from node.adapters.ledger.tables import pair
@@ -52,13 +52,19 @@ def seed_signer(url: str, address: Address, payer: Address, cap: int, *, is_live
 
 
 @asynccontextmanager
-async def opened(url: str, clock: FakeClock | None = None) -> AsyncIterator[SqlLedger]:
-    ledger = open_ledger(url, clock or FakeClock(), "test")
-    ledger.start()
+async def opened_books(url: str, clock: FakeClock | None = None) -> AsyncIterator[Books]:
+    books = open_ledger(url, clock or FakeClock(), "test")
+    books.start()
     try:
-        yield ledger
+        yield books
     finally:
-        await ledger.stop()
+        await books.stop()
+
+
+@asynccontextmanager
+async def opened(url: str, clock: FakeClock | None = None) -> AsyncIterator[SqlLedger]:
+    async with opened_books(url, clock) as books:
+        yield books.ledger
 
 
 @asynccontextmanager

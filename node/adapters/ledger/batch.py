@@ -7,13 +7,13 @@ does. Committing and answering are the writer's.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.adapters.ledger.books import (
+from node.adapters.ledger.working import (
     AccountRow,
-    Books,
+    WorkingSet,
     LaneRow,
     PairRow,
     Request,
-    load_books,
+    load_working_set,
     load_known,
     load_open,
     load_requests,
@@ -68,7 +68,7 @@ class Batch:
     def __init__(self, session: Session, memory: Memory) -> None:
         self._session = session
         self._memory = memory
-        self._books = Books()
+        self._books = WorkingSet()
         self._open: set[int] = set()
         self._admitted: dict[Request, _Admitted] = {}
         self._closed: dict[Request, tuple[int, Receipt]] = {}
@@ -101,7 +101,7 @@ class Batch:
 
     def _load(self, operations: Sequence[Operation]) -> None:
         asked = [operation for operation in operations if not isinstance(operation, KeepSignature)]
-        self._books = load_books(self._session, (operation.admission.key for operation in asked))
+        self._books = load_working_set(self._session, (operation.admission.key for operation in asked))
         admits = [request_of(operation.admission) for operation in asked if isinstance(operation, Admit)]
         closes = [request_of(operation.admission) for operation in asked if isinstance(operation, Close)]
         remembered = self._memory.open
@@ -122,9 +122,10 @@ class Batch:
                 case Close():
                     return self._close(operation)
                 case KeepSignature():
-                    return self._keep(operation)
+                    self._keep(operation)
         except WwwserveError as exc:
             return exc
+        return None
 
     def _admit(self, operation: Admit) -> Answer:
         admission = operation.admission

@@ -1,6 +1,7 @@
 """What can be asked of the writer, and what it answers: the queue's elements, without behaviour."""
 
 from asyncio import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,15 @@ class KeepSignature:
     signature: Signature
     future: "Future[Any] | None" = field(default=None)
     is_repeat: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Any other write, with a transaction of its own. It runs on the writer's thread so that SQLite's one write lock is
+    taken in turn and nobody starves; on PostgreSQL the order does no harm."""
+
+    work: Callable[[], Any]
+    future: "Future[Any]"
 
 
 Operation = Admit | Close | KeepSignature

@@ -1,15 +1,16 @@
 """Reads of the payee's books for the services, each on a snapshot of its own. Writes nothing."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Connection, Row, Select, select
 
 from node.adapters.ledger.chain_tables import signer
-from node.adapters.ledger.hot import Row
-from node.adapters.ledger.stored import STORED, admission_of, stored_of
+from node.adapters.ledger.stored import STORED, stored_of
 from node.adapters.ledger.tables import account, lane, lease, pair, receipt, reservation, voucher
 from node.core.account import Admission, LaneState, PairState
-from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds
+from node.core.messages import Voucher
+from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
 from node.ports import Stored
 
 
@@ -24,34 +25,26 @@ def load_stored(connection: Connection, voucher_ids: Sequence[int]) -> list[Stor
     return [stored_of(found[number]) for number in voucher_ids if number in found]
 
 
-def load_request(engine: Engine, payer: Address, lane_address: Address, request_id: Bytes32) -> Stored | None:
+def load_request(connection: Connection, payer: Address, lane_address: Address, request_id: Bytes32) -> Stored | None:
     """One request by its id, in whatever generation."""
     wanted = (
         select(voucher.c.id)
         .join(lane, lane.c.id == voucher.c.lane_id)
         .where(lane.c.payer == payer, lane.c.lane == lane_address, voucher.c.request_id == request_id)
     )
-    with engine.connect() as connection:
-        found = load_stored(connection, list(connection.execute(wanted).scalars()))
+    found = load_stored(connection, list(connection.execute(wanted).scalars()))
     return found[0] if found else None
 
 
-def load_pair(engine: Engine, payer: Address, payee: Address) -> PairState | None:
+def load_pair(connection: Connection, payer: Address, payee: Address) -> PairState | None:
     """The pair's totals."""
     wanted = select(pair.c.cover, pair.c.committed).where(pair.c.payer == payer, pair.c.payee == payee)
-    with engine.connect() as connection:
-        row = connection.execute(wanted).first()
+    row = connection.execute(wanted).first()
     return None if row is None else PairState(payer, payee, Amount(row.cover), Amount(row.committed))
 
 
-def load_lane(engine: Engine, key: LaneKey) -> LaneState | None:
+def load_lane(connection: Connection, key: LaneKey) -> LaneState | None:
     """The totals of a lane in one generation. None when nothing was ever admitted or claimed there."""
-    with engine.connect() as connection:
-        return lane_state(connection, key)
-
-
-def lane_state(connection: Connection, key: LaneKey) -> LaneState | None:
-    """`load_lane` inside a transaction."""
     rows = connection.execute(_accounts_of(key)).all()
     if not rows:
         return None
@@ -67,7 +60,7 @@ def lane_state(connection: Connection, key: LaneKey) -> LaneState | None:
     return LaneState(key, base=charged, charged=charged, claimed=claimed, cap=cap, is_frozen=True)
 
 
-def _accounts_of(key: LaneKey) -> Select[Row]:
+def _accounts_of(key: LaneKey) -> Select[Any]:
     joined = lane.outerjoin(account, account.c.lane_id == lane.c.id).outerjoin(signer, signer.c.signer == lane.c.lane)
     return (
         select(lane.c.id, lane.c.claimed, signer.c.cap, *(column for column in account.c if column.name != "lane_id"))
@@ -76,22 +69,22 @@ def _accounts_of(key: LaneKey) -> Select[Row]:
     )
 
 
-def _state_of(key: LaneKey, row: Row, cap: Amount) -> LaneState:
+def _state_of(key: LaneKey, row: Row[Any], cap: Amount) -> LaneState:
     return LaneState(
         key=key,
-        base=row.base,  # type: ignore[attr-defined]
-        charged=row.charged,  # type: ignore[attr-defined]
-        reserved=row.reserved,  # type: ignore[attr-defined]
-        best=row.best,  # type: ignore[attr-defined]
-        claimed=row.claimed,  # type: ignore[attr-defined]
+        base=row.base,
+        charged=row.charged,
+        reserved=row.reserved,
+        best=row.best,
+        claimed=row.claimed,
         cap=cap,
-        seq=row.seq,  # type: ignore[attr-defined]
-        count=row.count,  # type: ignore[attr-defined]
-        is_frozen=bool(row.is_frozen),  # type: ignore[attr-defined]
+        seq=row.seq,
+        count=row._mapping["count"],  # noqa: SLF001 -- `count` is a method of every row
+        is_frozen=bool(row.is_frozen),
     )
 
 
-def load_receipts(engine: Engine, key: LaneKey, after: Micros, limit: int) -> list[Stored]:
+def load_receipts(connection: Connection, key: LaneKey, after: Micros, limit: int) -> list[Stored]:
     """Receipts of a lane and generation with seq > `after`, in order."""
     wanted = (
         select(receipt.c.voucher_id)
@@ -101,11 +94,35 @@ def load_receipts(engine: Engine, key: LaneKey, after: Micros, limit: int) -> li
         .order_by(receipt.c.seq)
         .limit(limit)
     )
-    with engine.connect() as connection:
-        return load_stored(connection, list(connection.execute(wanted).scalars()))
+    return load_stored(connection, list(connection.execute(wanted).scalars()))
 
 
-def load_abandoned(engine: Engine, now: Seconds, doubtful: Sequence[Admission]) -> list[Admission]:
+def load_receipts_from(connection: Connection, key: LaneKey, index: int, limit: int) -> list[Stored]:
+    """Receipts of a lane and generation from leaf `index` of its tree on."""
+    wanted = (
+        select(receipt.c.voucher_id)
+        .join(lane, lane.c.id == receipt.c.lane_id)
+        .where(lane.c.payer == key.payer, lane.c.payee == key.payee, lane.c.lane == key.lane)
+        .where(receipt.c.generation == key.generation, receipt.c.position >= index)
+        .order_by(receipt.c.position)
+        .limit(limit)
+    )
+    return load_stored(connection, list(connection.execute(wanted).scalars()))
+
+
+def load_best_voucher(connection: Connection, key: LaneKey) -> tuple[Voucher, Signature] | None:
+    """The voucher that backs `LaneState.best`."""
+    wanted = (
+        select(account.c.best_voucher_id)
+        .join(lane, lane.c.id == account.c.lane_id)
+        .where(lane.c.payer == key.payer, lane.c.payee == key.payee, lane.c.lane == key.lane)
+        .where(account.c.generation == key.generation)
+    )
+    found = load_stored(connection, [one for one in connection.execute(wanted).scalars() if one is not None])
+    return (found[0].admission.voucher, found[0].admission.signature) if found else None
+
+
+def load_abandoned(connection: Connection, now: Seconds, doubtful: Sequence[Admission]) -> list[Admission]:
     """Open requests of expired leases, and the open ones among `doubtful`."""
     wanted = (
         select(reservation.c.voucher_id)
@@ -113,11 +130,10 @@ def load_abandoned(engine: Engine, now: Seconds, doubtful: Sequence[Admission]) 
         .where(lease.c.expires_at <= now)
         .order_by(reservation.c.voucher_id)
     )
-    with engine.connect() as connection:
-        ids = list(connection.execute(wanted).scalars())
-        abandoned = [stored.admission for stored in load_stored(connection, ids)]
+    ids = list(connection.execute(wanted).scalars())
+    abandoned = [stored.admission for stored in load_stored(connection, ids)]
     for admission in doubtful:
-        found = load_request(engine, admission.key.payer, admission.key.lane, admission.request_id)
+        found = load_request(connection, admission.key.payer, admission.key.lane, admission.request_id)
         if found is not None and found.receipt is None and found.admission == admission:
             abandoned.append(admission)
     return abandoned

@@ -1,43 +1,40 @@
 """Freezing lanes and opening them again in a new generation (protocol rule 6): rare writes, each in its own transaction."""
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from node.adapters.ledger.reads import lane_state
-from node.adapters.ledger.schema import for_writing
+from node.adapters.ledger.reads import load_lane
 from node.adapters.ledger.tables import account, lane, pair
 from node.core.account import LaneState
 from node.core.errors import LaneFrozen, NotFound
 from node.core.types import Address, Amount, LaneKey
 
 
-def freeze_lanes(engine: Engine, payee: Address) -> int:
+def freeze_lanes(connection: Connection, payee: Address) -> int:
     """Admit nothing more in any present account of a payee (its books are older than the world). How many were frozen."""
     of_payee = select(lane.c.id).where(lane.c.payee == payee)
     frozen = update(account).where(account.c.lane_id.in_(of_payee), account.c.is_frozen == 0).values(is_frozen=1)
-    with for_writing(engine).begin() as connection:
-        return connection.execute(frozen).rowcount
+    return connection.execute(frozen).rowcount
 
 
-def reopen_lane(engine: Engine, key: LaneKey, base: Amount) -> LaneState:
+def reopen_lane(connection: Connection, key: LaneKey, base: Amount) -> LaneState:
     """Start a generation's account at max(base, the escrow's claimed, what the books charged before).
 
     A lane that is open already is returned as it is: the base is fixed once. Raises NotFound for a lane without history
     and LaneFrozen while an earlier generation still has requests in flight.
     """
-    with for_writing(engine).begin() as connection:
-        lane_id, committed = _lock(connection, key)
-        present = lane_state(connection, key)
-        if lane_id is None or present is None:
-            raise NotFound("this lane has no history here: it needs no resync")
-        if _has_account(connection, lane_id, key.generation):
-            return present
-        _check_quiet(connection, lane_id, present)
-        begin = Amount(max(base, present.charged))
-        row = {"lane_id": lane_id, "generation": key.generation, "base": begin, "charged": begin, "reserved": 0}
-        connection.execute(insert(account).values(**row, best=0, best_voucher_id=None, seq=0, count=0, is_frozen=0))
-        raised = update(pair).where(pair.c.payer == key.payer, pair.c.payee == key.payee)
-        connection.execute(raised.values(committed=committed + begin - present.charged))
-        return LaneState(key, base=begin, charged=begin, claimed=present.claimed, cap=present.cap)
+    lane_id, committed = _lock(connection, key)
+    present = load_lane(connection, key)
+    if lane_id is None or present is None:
+        raise NotFound("this lane has no history here: it needs no resync")
+    if _has_account(connection, lane_id, key.generation):
+        return present
+    _check_quiet(connection, lane_id, present)
+    begin = Amount(max(base, present.charged))
+    row = {"lane_id": lane_id, "generation": key.generation, "base": begin, "charged": begin, "reserved": 0}
+    connection.execute(insert(account).values(**row, best=0, best_voucher_id=None, seq=0, count=0, is_frozen=0))
+    raised = update(pair).where(pair.c.payer == key.payer, pair.c.payee == key.payee)
+    connection.execute(raised.values(committed=committed + begin - present.charged))
+    return LaneState(key, base=begin, charged=begin, claimed=present.claimed, cap=present.cap)
 
 
 def _lock(connection: Connection, key: LaneKey) -> tuple[int | None, int]:

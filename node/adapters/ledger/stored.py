@@ -1,9 +1,9 @@
-"""Rows of voucher, receipt and signature as the `Stored` they came from: one SELECT text and one decoder for every reader."""
+"""Rows of voucher, receipt and signature as the `Stored` they came from: one SELECT and one decoder for every reader."""
 
 from node.adapters.ledger.hot import Row
 from node.core.account import Admission
 from node.core.messages import Receipt, Terms, Voucher
-from node.core.types import Amount, LaneKey
+from node.core.types import Amount, LaneKey, Signature
 from node.ports import Stored
 
 STORED = """SELECT voucher.id, lane.payer, lane.payee, lane.lane, voucher.generation, voucher.request_id, voucher.ceiling,
@@ -29,18 +29,30 @@ def stored_of(row: Row) -> Stored:
     if row[_RECEIPT] is None:
         return Stored(admission)
     signature = row[_RECEIPT + 8]
-    return Stored(admission, _receipt_of(admission, row[_RECEIPT:]), signature and bytes(signature))
+    receipt = _receipt_of(admission, row[_RECEIPT:])
+    return Stored(admission, receipt, None if signature is None else Signature(bytes(signature)))
 
 
 def admission_of(row: Row) -> Admission:
     """The request as it was admitted."""
     generation, request_id, ceiling, context, signature = row[4:9]
+    request_hash, offer_hash, model, tokenizer, template, price_prompt, price_completion, max_price = row[9:17]
+    start_by, mode, flags, hops, origin_hash = row[17:22]
     terms = Terms(
-        bytes(request_id),  # type: ignore[arg-type] # the driver's bytes are the NewType's
-        *(bytes(part) for part in row[9:14]),  # type: ignore[arg-type]
-        *(Amount(int(amount)) for amount in row[14:17]),
-        *row[17:21],
-        bytes(row[21]),
+        request_id=request_id,
+        request_hash=request_hash,
+        offer_hash=offer_hash,
+        model=model,
+        tokenizer=tokenizer,
+        template=template,
+        price_prompt=Amount(int(price_prompt)),
+        price_completion=Amount(int(price_completion)),
+        max_price=Amount(int(max_price)),
+        start_by=start_by,
+        mode=mode,
+        flags=flags,
+        hops=hops,
+        origin_hash=origin_hash,
     )
     voucher = Voucher(row[1], row[2], generation, Amount(int(ceiling)), context)
     key = LaneKey(row[1], row[2], row[3], generation)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.adapters.ledger.batch import Answer, Batch, Memory
 from node.adapters.ledger.hot import CommitUnknownError, Door
-from node.adapters.ledger.operations import Admit, KeepSignature, Operation
+from node.adapters.ledger.operations import Admit, Job, KeepSignature, Operation
 from node.core.account import Admission
 from node.core.errors import LedgerUnavailable
 
@@ -36,14 +36,13 @@ class Writer:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._door = Door(engine)
-        self._errors: tuple[type[Exception], ...] = (engine.dialect.loaded_dbapi.Error, SQLAlchemyError, OSError)
-        self._data_errors: tuple[type[Exception], ...] = (
-            engine.dialect.loaded_dbapi.IntegrityError,
-            engine.dialect.loaded_dbapi.DataError,
-        )
+        driver: Any = engine.dialect.loaded_dbapi
+        self._errors: tuple[type[Exception], ...] = (driver.Error, SQLAlchemyError, OSError, CommitUnknownError)
+        self._data_errors: tuple[type[Exception], ...] = (driver.IntegrityError, driver.DataError)
         self._memory = Memory()
         self._waiting: list[Operation] = []
         self._signatures: list[Operation] = []
+        self._jobs: list[Job] = []
         self._wake = Condition()
         self._is_stopping = False
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
@@ -62,6 +61,14 @@ class Writer:
             self._waiting.append(operation)
             self._wake.notify()
 
+    def submit_job(self, job: Job) -> None:
+        """Queue a write of another kind: it comes after the group that is being written now."""
+        with self._wake:
+            if self._is_stopping:
+                raise LedgerUnavailable("the ledger is closed")
+            self._jobs.append(job)
+            self._wake.notify()
+
     def submit_later(self, operation: KeepSignature) -> None:
         """Queue a signature: it rides with the next group, or goes alone a little later."""
         with self._wake:
@@ -78,30 +85,45 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        while group := self._take():
-            self._write(group)
+        while self._wait():
+            jobs, group = self._take()
+            if group:
+                self._write(group)
+            for job in jobs:
+                self._run(job)
         self._door.shut()
 
-    def _take(self) -> list[Operation]:
-        """The next group; empty when it is time to stop."""
+    def _wait(self) -> bool:
+        """Until there is something to write; False when there is nothing and it is time to stop."""
         with self._wake:
-            while not self._waiting and not self._is_stopping:
-                is_done = self._wake.wait(LINGER_SECONDS if self._signatures else None)
-                if not is_done:
+            while not (self._waiting or self._jobs or self._is_stopping):
+                if not self._wake.wait(LINGER_SECONDS if self._signatures else None):
                     break
+            return bool(self._waiting or self._jobs or self._signatures)
+
+    def _take(self) -> tuple[list[Job], list[Operation]]:
+        with self._wake:
+            jobs, self._jobs = self._jobs, []
             group = self._waiting[:MOST]
             del self._waiting[:MOST]
             room = MOST - len(group)
             group += self._signatures[:room]
             del self._signatures[:room]
-            return group
+            return jobs, group
+
+    def _run(self, job: Job) -> None:
+        try:
+            answer = job.work()
+        except Exception as exc:  # noqa: BLE001 -- whoever awaits the job gets it, whatever it is
+            answer = exc
+        self._resolve([job], [answer])
 
     def _write(self, group: Sequence[Operation]) -> None:
         try:
             answers = self._commit_surely(group)
         except self._data_errors as exc:
             self._write_singly(group, exc)
-        except (*self._errors, CommitUnknownError) as exc:
+        except self._errors as exc:
             self._refuse(group, exc)
         except Exception as exc:  # noqa: BLE001 -- this thread's outermost loop: a bug must not stop all later writes
             self._write_singly(group, exc)
@@ -117,7 +139,7 @@ class Writer:
                 operation.is_repeat = True
         try:
             return self._commit(group)
-        except (CommitUnknownError, *self._errors):
+        except self._errors:
             self.doubtful += [operation.admission for operation in group if isinstance(operation, Admit)]
             raise
 
@@ -148,11 +170,11 @@ class Writer:
             self._signatures += [operation for operation in group if isinstance(operation, KeepSignature)]
         self._resolve(waiting, [reason] * len(waiting))
 
-    def _resolve(self, group: Sequence[Operation], answers: Sequence[Any]) -> None:
+    def _resolve(self, group: Sequence[Operation | Job], answers: Sequence[Any]) -> None:
         self._loop.call_soon_threadsafe(_resolve_all, group, answers)
 
 
-def _resolve_all(group: Sequence[Operation], answers: Sequence[Any]) -> None:
+def _resolve_all(group: Sequence[Operation | Job], answers: Sequence[Any]) -> None:
     for operation, answer in zip(group, answers, strict=True):
         future = operation.future
         if future is None or future.done():

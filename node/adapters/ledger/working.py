@@ -56,7 +56,7 @@ class LaneRow:
 
 
 @dataclass(slots=True)
-class Books:
+class WorkingSet:
     """What one batch sees and changes."""
 
     pairs: dict[tuple[Address, Address], PairRow] = field(default_factory=dict)
@@ -106,9 +106,9 @@ def _check_fresh(lane: LaneRow) -> None:
         raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=charged)
 
 
-def load_books(session: Session, keys: Iterable[LaneKey]) -> Books:
+def load_working_set(session: Session, keys: Iterable[LaneKey]) -> WorkingSet:
     """One SELECT a table; pairs first, in order, because their lock guards everything below them."""
-    books = Books()
+    books = WorkingSet()
     wanted = {(key.payer, key.payee, key.lane) for key in keys}
     pairs = {(payer, payee) for payer, payee, _ in wanted}
     for row in session.wanted(PAIRS, "pair.payer pair.payee", pairs, session.words.lock_pairs):
@@ -124,7 +124,7 @@ def load_books(session: Session, keys: Iterable[LaneKey]) -> Books:
     return books
 
 
-def _load_lanes(session: Session, books: Books, wanted: set[Triple]) -> None:
+def _load_lanes(session: Session, books: WorkingSet, wanted: set[Triple]) -> None:
     by_id: dict[int, LaneRow] = {}
     for row in session.wanted(LANES, "lane.payer lane.payee lane.lane", wanted):
         key = (Address(bytes(row[1])), Address(bytes(row[2])), Address(bytes(row[3])))
@@ -134,7 +134,7 @@ def _load_lanes(session: Session, books: Books, wanted: set[Triple]) -> None:
         lane.accounts[row[1]] = AccountRow(_state_of(books, lane, row), row[6])
 
 
-def _state_of(books: Books, lane: LaneRow, row: Row) -> LaneState:
+def _state_of(books: WorkingSet, lane: LaneRow, row: Row) -> LaneState:
     payer, payee, signer = lane.key
     cap = U128_MAX if signer == payer else int(books.signers[signer][2]) if signer in books.signers else 0
     return LaneState(
@@ -151,7 +151,7 @@ def _state_of(books: Books, lane: LaneRow, row: Row) -> LaneState:
     )
 
 
-def load_requests(session: Session, books: Books, requests: Iterable[Request]) -> None:
+def load_requests(session: Session, books: WorkingSet, requests: Iterable[Request]) -> None:
     """The voucher ids of those requests that the ledger knows."""
     lanes = {lane.id: lane.key for lane in books.lanes.values()}
     keys = [(books.lanes[request[:3]].id, request[3]) for request in requests if request[:3] in books.lanes]
@@ -164,7 +164,7 @@ def load_open(session: Session, voucher_ids: Iterable[int]) -> set[int]:
     return {row[0] for row in session.wanted(OPEN, "reservation.voucher_id", [(number,) for number in voucher_ids])}
 
 
-def load_known(session: Session, books: Books, requests: Iterable[Request]) -> None:
+def load_known(session: Session, books: WorkingSet, requests: Iterable[Request]) -> None:
     """Whole rows of known requests: only repeats need them."""
     ids = {books.voucher_ids[request]: request for request in requests if request in books.voucher_ids}
     for row in session.wanted(STORED, "voucher.id", [(number,) for number in ids]):

@@ -1,0 +1,113 @@
+"""Reads of the chain's side of the books, inside a transaction that the caller opened. Writes nothing."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from node.adapters.ledger.chain_tables import (
+    chain_block,
+    chain_cursor,
+    chain_event,
+    payee_operator,
+    payee_state,
+    provider,
+    signer,
+)
+from node.adapters.ledger.tables import pair
+from node.core.facts import Block, ChainEvent, Cursor, Subject, args_from_json
+from node.core.folds import PayeeView, ProviderView
+from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
+from node.core.voucher import Standing
+
+
+def load_cursor(connection: Connection) -> Cursor | None:
+    """Where the books stand."""
+    joined = chain_cursor.join(chain_block, chain_block.c.hash == chain_cursor.c.head_hash)
+    row = connection.execute(select(chain_block, chain_cursor.c.finalised).select_from(joined)).first()
+    return None if row is None else Cursor(_block_of(row), row.finalised)
+
+
+def load_block(connection: Connection, number: int) -> Block | None:
+    """A kept block by number."""
+    row = connection.execute(select(chain_block).where(chain_block.c.number == number)).first()
+    return None if row is None else _block_of(row)
+
+
+def _block_of(row: Row[Any]) -> Block:
+    return Block(
+        number=row.number,
+        hash=Bytes32(row.hash),
+        parent=Bytes32(row.parent),
+        timestamp=Seconds(row.timestamp),
+    )
+
+
+def load_history(connection: Connection, subject: Subject) -> list[ChainEvent]:
+    """All events of one subject, in chain order."""
+    wanted = select(chain_event).where(chain_event.c.kind == subject.kind.value, chain_event.c.subject == subject.key)
+    return events_of(connection, wanted)
+
+
+def events_of(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[ChainEvent]:
+    """Rows of chain_event as facts, in chain order."""
+    ordered = wanted.order_by(chain_event.c.block_number, chain_event.c.log_index)
+    return [
+        ChainEvent(
+            block_number=row.block_number,
+            block_hash=row.block_hash,
+            log_index=row.log_index,
+            tx_hash=row.tx_hash,
+            contract=row.contract,
+            name=row.name,
+            args=args_from_json(json.loads(row.args)),
+        )
+        for row in connection.execute(ordered)
+    ]
+
+
+def load_standing(connection: Connection, payee: Address, payer: Address, signer_address: Address) -> Standing:
+    """Payee's generation, whom the signer signs for, and the pair's cover."""
+    generation = connection.execute(select(payee_state.c.generation).where(payee_state.c.payee == payee)).scalar()
+    cover = connection.execute(select(pair.c.cover).where(pair.c.payer == payer, pair.c.payee == payee)).scalar()
+    return Standing(
+        payee=payee,
+        generation=generation or 0,
+        signer_payer=_payer_of(connection, payer, signer_address),
+        cover=Amount(cover or 0),
+    )
+
+
+def _payer_of(connection: Connection, payer: Address, signer_address: Address) -> Address:
+    if signer_address == payer:
+        return payer
+    live = select(signer.c.payer).where(signer.c.signer == signer_address, signer.c.is_live == 1)
+    return Address(connection.execute(live).scalar() or ZERO_ADDRESS)
+
+
+def load_payee(connection: Connection, payee: Address) -> PayeeView:
+    """A payee's keys; the empty view for one that the chain has not shown yet."""
+    row = connection.execute(select(payee_state).where(payee_state.c.payee == payee)).first()
+    if row is None:
+        return PayeeView()
+    keys = select(payee_operator.c.generation, payee_operator.c.operator).where(payee_operator.c.payee == payee)
+    operators = {generation: Address(operator) for generation, operator in connection.execute(keys)}
+    return PayeeView(row.generation, Address(row.operator), row.head_generation, operators)
+
+
+def load_providers(connection: Connection) -> Sequence[ProviderView]:
+    """Listed providers, by address."""
+    wanted = select(provider).where(provider.c.is_listed == 1).order_by(provider.c.provider)
+    return [
+        ProviderView(
+            provider=Address(row.provider),
+            is_listed=True,
+            endpoint=row.endpoint,
+            offer_hash=Bytes32(row.offer_hash),
+            stake=Amount(row.stake),
+            unbonding=Amount(row.unbonding),
+            unbond_end=Seconds(row.unbond_end),
+        )
+        for row in connection.execute(wanted)
+    ]
