@@ -18,7 +18,7 @@ from pathlib import Path
 
 from node.cli.devmarket.market import ROOT, Market, MarketPlan
 from node.cli.devmarket.processes import Child, Processes, answers_ok, free_port, wait_until
-from tests.fakes.tiny_tokenizer import build_tokenizer_folder
+from tests.fakes import tiny_tokenizer
 from tests.faults.load import Load
 
 MODEL = "stub"
@@ -39,12 +39,12 @@ class Tally:
 
 def build_market(folder: Path, processes: Processes) -> Market:
     tokenizer = folder / "tokenizer"
-    build_tokenizer_folder(tokenizer)
+    tiny_tokenizer.build(tokenizer)
     port = free_port()
     stub = processes.start(
         "engine",
         [sys.executable, "-m", "tests.fakes.engine_stub", "--port", str(port), "--model", MODEL,
-         "--tokenizer", str(tokenizer / "tokenizer.json")],
+         "--tokenizer", str(tokenizer / "tokenizer.json"), "--template", str(tokenizer / "chat_template.jinja")],
     )  # fmt: skip
     wait_until(stub, answers_ok(f"http://127.0.0.1:{port}/health"), 20)
     market = Market(MarketPlan(folder, f"http://127.0.0.1:{port}", MODEL, tokenizer), processes)

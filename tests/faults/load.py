@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-import httpx
 import openai
 
 
@@ -31,7 +30,7 @@ class Load:
 
     async def _work(self, number: int) -> None:
         dice = random.Random(self.seed * 1_000 + number)
-        http = httpx.AsyncClient(trust_env=False)
+        http = openai.DefaultAsyncHttpxClient(trust_env=False)
         client = openai.AsyncOpenAI(
             base_url=self.base_url, api_key=self.api_key, max_retries=2, timeout=30, http_client=http
         )
@@ -40,7 +39,7 @@ class Load:
                 try:
                     await self._ask(client, dice)
                     self.seen["answered"] += 1
-                except (openai.APIError, httpx.HTTPError) as exc:
+                except openai.APIError as exc:
                     self.seen[type(exc).__name__] += 1
                     await asyncio.sleep(0.05)
 

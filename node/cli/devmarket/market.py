@@ -1,6 +1,6 @@
 """The market, step by step: chain, contracts, providers, a client, the gateway. Every step is a command a user has.
 
-Black box on purpose: it runs the scripts in processes of their own and reads their `--json`: what it shows is what works.
+Black box on purpose: it runs the scripts in processes of their own and reads their `--json`; what it shows works.
 """
 
 import json
@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from node.cli.devmarket.processes import Child, Processes, ProcessFailed, answers_ok, free_port, wait_until
 from node.cli.devmarket.rpc import DevChain
+from node.core.hashing import keccak
 
 ROOT = Path(__file__).resolve().parents[3]
 GAS_WEI = 10**19
@@ -25,6 +28,7 @@ PREPAID = 5_000_000
 PRICE_PROMPT, PRICE_COMPLETION = 200_000, 600_000
 """0.20 and 0.60 DEV per million tokens (6 decimals)."""
 READY_SECONDS = 30.0
+SETTLED = "Settled(address,address,address,uint32,uint64,uint128,uint128,uint128,uint128,uint32,bytes32)"
 COMMAND_SECONDS = 120.0
 
 
@@ -161,6 +165,16 @@ class Market:
 
     def start_provider(self, provider: Provider) -> Child:
         """The node itself, ready to be paid."""
+        child = self.launch_provider(provider)
+        self.await_provider(provider)
+        return child
+
+    def await_provider(self, provider: Provider) -> None:
+        """Until it says that it is ready."""
+        wait_until(self.processes.children[provider.name], answers_ok(f"{provider.url}/readyz"), READY_SECONDS)
+
+    def launch_provider(self, provider: Provider) -> Child:
+        """Start the node's process; see `await_provider`."""
         command = [
             *(sys.executable, str(ROOT / "scripts" / "serve.py")),
             *("--deployment", str(self.deployment), "--rpc", self.chain.url, "--payee", provider.owner),
@@ -172,9 +186,7 @@ class Market:
             *("--poll-seconds", "0.3", "--settle-seconds", str(self.plan.settle_seconds), "--settle-threshold", "1"),
             *("--currency-per-native", "0"),
         ]
-        child = self.processes.start(provider.name, command)
-        wait_until(child, answers_ok(f"{provider.url}/readyz"), READY_SECONDS)
-        return child
+        return self.processes.start(provider.name, command)
 
     def prepay(self) -> None:
         """A client's key, its currency, its deposit and an allotment for each provider."""
@@ -205,3 +217,43 @@ class Market:
         wait_until(child, answers_ok(f"http://127.0.0.1:{self.gateway_port}/healthz"), READY_SECONDS)
         self.api_key = key_file.read_text().strip()
         return child
+
+    @property
+    def client_address(self) -> str:
+        """The payer of this market."""
+        if self.client is None:
+            raise ProcessFailed("this market has no client yet")
+        return self.client.address
+
+    def audit(self) -> dict[str, Any]:
+        """What an auditor says who has the deployment file, an RPC endpoint and no key."""
+        command = [
+            *(sys.executable, str(ROOT / "scripts" / "audit.py"), "verify", "--deployment", str(self.deployment)),
+            *("--rpc", self.chain.url, "--allow-private", "--receipts", "--json"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)  # noqa: S603
+        if done.returncode not in (0, 1):
+            raise ProcessFailed(f"the audit could not run: {done.stderr}")
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+    def provider_of(self, request_id: str) -> str:
+        """Which provider holds the receipt of a request: its own public answer."""
+        for provider in self.providers:
+            parameters = {"payer": self.client_address.lower(), "lane": self.client_address.lower()}
+            reply = httpx.get(f"{provider.url}/v1/receipts/{request_id}", params=parameters, trust_env=False)
+            if reply.status_code == httpx.codes.OK:
+                return provider.name
+        raise ProcessFailed(f"no provider shows a receipt for {request_id}")
+
+    def settlements(self) -> list[tuple[str, int]]:
+        """(transaction hash, gas used) of every settlement so far."""
+        escrow = json.loads(self.deployment.read_text())["escrow"]
+        topic = "0x" + keccak(SETTLED.encode()).hex()
+        logs = self.chain.call("eth_getLogs", {"address": escrow, "topics": [topic], "fromBlock": "0x0"})
+        hashes = dict.fromkeys(entry["transactionHash"] for entry in logs)
+        return [(tx, int(self.chain.transaction_receipt(tx)["gasUsed"], 16)) for tx in hashes]
+
+    def provider_logs(self) -> str:
+        """The end of each node's log."""
+        return "\n".join(f"--- {p.name}\n{self.processes.children[p.name].log_tail()}" for p in self.providers)
