@@ -44,7 +44,7 @@ class ChainWatch:
     def __init__(self, chain: Chain, book: ChainBook, deploy_block: int, on_progress: OnProgress | None = None) -> None:
         self._chain = chain
         self._book = book
-        self._deploy_block = deploy_block
+        self._anchor = max(deploy_block - 1, 0)  # the parent of the first block that matters: what a fork goes back to
         self._on_progress = on_progress
 
     async def poll(self) -> Followed:
@@ -72,11 +72,11 @@ class ChainWatch:
         if target.head.number < cursor.finalised:
             raise ChainUnavailable("the chain's head is below a block that was final", head=target.head.number)
         ancestor = top
-        while ancestor >= self._deploy_block:
+        while True:
             booked = await self._book.load_block(ancestor)
             if booked is None or booked.hash == (await self._chain.fetch_block(ancestor)).hash:
                 break
-            if ancestor <= cursor.finalised:
+            if ancestor <= max(cursor.finalised, self._anchor):
                 raise Broken(
                     "a finalised block has another hash on chain now: wrong endpoint, or the chain broke its word",
                     block=ancestor,
@@ -108,7 +108,7 @@ class ChainWatch:
         return cursor
 
     async def _next_batch(self, cursor: Cursor | None, target: Target) -> ChainBatch:
-        first = cursor.head.number + 1 if cursor else min(self._deploy_block, target.head.number)
+        first = cursor.head.number + 1 if cursor else min(self._anchor, target.head.number)
         known_final = cursor.finalised if cursor else 0
         if first < target.finalised:
             return await self._final_batch(first, min(first + CHUNK_BLOCKS - 1, target.finalised), known_final)
