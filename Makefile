@@ -20,8 +20,8 @@ devnet: setup ## the same market, left running until Ctrl-C
 	@$(PY) scripts/devnet.py $(DEVNET_ARGS)
 
 test: setup ## every fast test, the contracts' and the end-to-end run with a real vLLM (under 25 minutes)
-	@$(PYTHON) scripts/bootstrap.py --extras test,dev --system-packages
-	@$(PY) scripts/setup_engine.py
+	@$(PYTHON) scripts/setup/postgres.py
+	@$(PY) scripts/setup_engine.py --models base,tiny-random
 	@$(MAKE) --no-print-directory check contracts
 	@$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
 
