@@ -49,7 +49,7 @@ class LaneAuditor:
     def _is_served(self, settlement: Settlement, walk: Walk) -> bool:
         """The claim behind a root: served, the operator's, and the one that was mined."""
         try:
-            page = self.archive.fetch_settlement(walk.key[1], settlement.root, max(0, settlement.count - 1), 1)
+            page = self._fetch_claim(settlement, walk)
         except UnservedError as exc:
             self.report.add("AUD-030", exc.reason, **self._where(settlement, walk))
             return False
@@ -58,6 +58,15 @@ class LaneAuditor:
             return False
         self._check_claim(page, settlement, walk)
         return True
+
+    def _fetch_claim(self, settlement: Settlement, walk: Walk) -> SettlementPage:
+        """A page of one receipt: the first costs the payee least, the last is there when the first was pruned."""
+        try:
+            return self.archive.fetch_settlement(walk.key[1], settlement.root, 0, 1)
+        except UnservedError as exc:
+            if exc.status != GONE:
+                raise
+        return self.archive.fetch_settlement(walk.key[1], settlement.root, max(0, settlement.count - 1), 1)
 
     def _check_claim(self, page: SettlementPage, settlement: Settlement, walk: Walk) -> None:
         where = self._where(settlement, walk)

@@ -4,6 +4,7 @@ Attack stopped (SSRF): an endpoint that names this machine or a private network,
 https only, one resolution, every address public, and the connection goes to the very address that was checked.
 """
 
+import contextlib
 import ipaddress
 import socket
 import time
@@ -93,6 +94,8 @@ def _split(base: str) -> Any:  # noqa: ANN401 -- SplitResult, whose port may rai
 
 
 def _resolve(host: str, port: int) -> list[IpAddress]:
+    with contextlib.suppress(ValueError):
+        return [ipaddress.ip_address(host)]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:

@@ -14,9 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -24,6 +22,7 @@ from node.core.merkle import Peaks, leaf_hash
 from node.core.messages import Receipt
 from node.core.wire import message_from_json
 from tests.frauds.bulk import honest_market
+from tests.frauds.listening import make_server
 from tests.frauds.serving import Served
 
 ROOT = Path(__file__).parents[2]
@@ -65,35 +64,14 @@ def _whole_tree(path: str, head: dict, entries: list[dict]) -> dict[str, bytes]:
 
 def serve(history: dict) -> tuple[int, int]:
     """(port, process id) of a forked server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    pages = rendered(history)
+    server = make_server(lambda method, path, body: (200, pages[path]) if path in pages else late(method, path, body))
     port = server.server_address[1]
     served = Served(history, f"http://127.0.0.1:{port}")
-    pages = rendered(history)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def late(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        return served.answer(method, path, body)
 
-        def do_GET(self) -> None:
-            body = pages.get(self.path)
-            status = 200
-            if body is None:
-                status, body = served.answer("GET", self.path, b"")
-            self._send(status, body)
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            self._send(*served.answer("POST", urlsplit(self.path).path, body))
-
-        def _send(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server.RequestHandlerClass = Handler
     child = os.fork()
     if child:
         return port, child

@@ -241,6 +241,8 @@ class World:
             "lane": [payer, payee, signer, generation],
         } | (serve or {})
         mined = wire | {"cumulative": wanted.cumulative, "seq": wanted.seq, "root": wire["receiptsRoot"]}
+        best = max(books.entries, key=lambda entry: int(entry["voucher"]["ceiling"]), default=None)
+        mined |= {"claimSignature": signature, "best": best}
         return self.chain.settle(mined, books.ceiling if ceiling is None else ceiling)
 
     # what is written down
@@ -248,23 +250,29 @@ class World:
         """The whole history as JSON."""
         self.chain.mine()
         chain = self.chain
-        lanes = {f"{a}|{b}|{c}|{d}": books.entries for (a, b, c, d), books in self.books.items()}
-        names = {name for key in self.books for name in key[:3]} | set(self.offers)
-        return {
-            "schema": 1,
-            "chain_id": chain.chain_id,
-            "escrow": chain.escrow,
-            "registry": chain.registry,
-            "currency": chain.currency,
+        return self.evidence() | {
             "deploy_block": 1,
             "pinned_block": chain.block,
             "block_times": {str(number): at for number, at in sorted(chain.times.items())},
-            "names": {name: hexed(address_of_key(name)) for name in sorted(names)},
             "events": chain.events,
             "views": chain.views(),
-            "lanes": lanes,
+            "held": self.held,
+        }
+
+    def evidence(self) -> dict:
+        """What the nodes serve, without the chain."""
+        names = {name for key in self.books for name in key[:3]} | set(self.offers)
+        return {
+            "schema": 1,
+            "chain_id": self.chain.chain_id,
+            "escrow": self.chain.escrow,
+            "registry": self.chain.registry,
+            "currency": self.chain.currency,
+            "names": {name: hexed(address_of_key(name)) for name in sorted(names)},
+            "lanes": {f"{a}|{b}|{c}|{d}": books.entries for (a, b, c, d), books in self.books.items()},
             "settlements": self.settlements,
             "offers": self.documents,
-            "held": self.held,
             "options": self.options,
+            "events": [],
+            "views": {},
         }
