@@ -74,6 +74,8 @@ class Relay:
         except EngineFailed as exc:
             self.error = exc
             self._exchange.cancel()
+        if self._splitter.usage_event is not None:
+            self.answer.add_body(self._splitter.usage_event)
         self._is_over = True
 
     def ending(self) -> Ending:

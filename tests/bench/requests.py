@@ -14,11 +14,11 @@ MAX_PRICE = 2_000
 """Base units: more than any request of the bench can cost."""
 START_BY_SECONDS = 3_000
 QUESTION = (
-    " was that the way they said it could be {number} and what would some people have to do about their time when you see "
-    "how many of these words there are now can we use each other for one more look into which way she will go then write "
-    "two out of all his numbers"
+    " was that the way they said it could be {number} and what would some people have to do about their time when "
+    "you see how many of these words there are now can we use each other for one more look into which way she will "
+    "go then write two out of all his numbers"
 )
-"""Mostly words that the small tokenizer knows whole, so that a token is about five bytes, as with a large vocabulary."""
+"""Words that the small tokenizer knows whole, so that a token is about five bytes, as with a large vocabulary."""
 
 
 def chat_body(number: int, *, events: int = 0, gap_microseconds: int = 0) -> bytes:

@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from node.adapters.engine.client import EngineSettings, HttpEngine
 from node.adapters.keys import LocalSigner, Secret, recover
-from node.adapters.ledger import SqlLedger, migrate, open_ledger
+from node.adapters.ledger import Books, SqlLedger, migrate, open_ledger
 from node.adapters.ledger.chain_tables import payee_state
 from node.adapters.ledger.schema import open_engine
 from node.adapters.ledger.tables import pair
@@ -74,13 +74,6 @@ class FakeBook:
 
     async def load_standing(self, payee: Address, payer: Address, _signer: Address) -> Standing:
         return Standing(payee, self.generation, payer, Amount(self.cover))
-
-
-class NoSettlements:
-    """ports.SettlementBook without a claim."""
-
-    async def load_claim_of_root(self, _root: bytes) -> None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -149,10 +142,10 @@ async def running_node(options: LabOptions, port: int = 0, cover: int = COVER) -
     migrate(url)
     seed(url, [LabPayer(DOMAIN, PAYEE, make_offer(options)).address], cover)
     clock = SystemClock()
-    ledger = open_ledger(url, clock)
-    ledger.start()
+    books = open_ledger(url, clock)
+    books.start()
     engines = [HttpEngine(replace(options.engine, url=engine)) for engine in options.engines]
-    node = await _assemble(options, clock, ledger, engines)
+    node = await _assemble(options, clock, books, engines)
     node.book.cover = cover
     app = node.app
     server = uvicorn.Server(server_config(app, "127.0.0.1", port))
@@ -171,7 +164,7 @@ async def running_node(options: LabOptions, port: int = 0, cover: int = COVER) -
         await task
         for engine in engines:
             engine.close()
-        await ledger.stop()
+        await books.stop()
 
 
 @dataclass
@@ -179,9 +172,9 @@ class _Node(LabNode):
     app: Any = None
 
 
-async def _assemble(options: LabOptions, clock: SystemClock, sql: SqlLedger, engines: list[HttpEngine]) -> _Node:
+async def _assemble(options: LabOptions, clock: SystemClock, books: Books, engines: list[HttpEngine]) -> _Node:
     book, offer, counter = FakeBook(), make_offer(options), load_counter(options.tokens)
-    ledger, metrics = options.wrap_ledger(sql), Metrics()
+    ledger, metrics = options.wrap_ledger(books.ledger), Metrics()
     lease = Lease(ledger)
     await lease.take()
     chain = ChainView(book, clock, PAYEE)  # type: ignore[arg-type]
@@ -203,14 +196,14 @@ async def _assemble(options: LabOptions, clock: SystemClock, sql: SqlLedger, eng
     serving = Serving(parts, options.serve)
     services = ApiServices(
         serving=serving,
-        receipts=Receipts(ledger, NoSettlements(), OPERATOR, DOMAIN),  # type: ignore[arg-type]
+        receipts=Receipts(ledger, books.settlement, OPERATOR, DOMAIN),
         offers=offers,
         chain=chain,
         readiness=Readiness(parts, serving, dict),
         metrics=metrics,
         payee=PAYEE,
     )
-    return _Node("", offer, serving, sql, book, engines, app=create_app(services))
+    return _Node("", offer, serving, books.ledger, book, engines, app=create_app(services))
 
 
 def lane_of(payer: LabPayer) -> LaneKey:
