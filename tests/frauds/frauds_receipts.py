@@ -96,7 +96,7 @@ def _repriced():
 @story("rounded-twice", "AUD-045", "Prompt and completion were rounded up apart: one base unit too much.")
 def _rounded():
     world = busy()
-    return end(world, tokens=(41, 61), receipt=_cumulative(world, 46 + 1))
+    return end(world, tokens=(41, 61), receipt=_cumulative(world, 46))
 
 
 @story("above-max-price", "AUD-045 AUD-047", "A receipt charges more than the client agreed to at most.")

@@ -1,6 +1,7 @@
 """Every seeded history: the auditor finds exactly what was planted; every code has a plant and a page."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,14 @@ def test_catalogue__every_code__has_a_seeded_fraud() -> None:
 
 def test_catalogue__every_code__is_explained() -> None:
     text = DOCS.read_text()
-    missing = [code for code, rule in CATALOGUE.items() if f"### {code} " not in text or rule.title not in text]
-    assert missing == []
+    heads = {code: f"### {code} {rule.title}\n{rule.severity}, hurts {rule.hurts}" for code, rule in CATALOGUE.items()}
+    assert [code for code, head in heads.items() if head not in text] == []
+
+
+def test_docs__every_example__is_a_seeded_history() -> None:
+    examples = " ".join(re.findall(r"^Example: (.*)\.$", DOCS.read_text(), re.MULTILINE))
+    names = set(re.findall(r"[a-z]+(?:-[a-z]+)+", re.sub(r"`[^`]*`", "", examples))) | {"convicted"}
+    assert names - {folder.name for folder in FOLDERS} == set()
 
 
 def test_main__wrong_expectation__counts_as_failed(tmp_path: Path, monkeypatch, capsys) -> None:
