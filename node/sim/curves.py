@@ -47,9 +47,7 @@ def best_ratio(ours: Sequence[Done], single: Sequence[Done]) -> tuple[float, flo
 
 def relative(ours: Sequence[Done], base: Sequence[Done], name: str = "mean") -> Interval:
     """Seed by seed: ours / base - 1 of one figure."""
-    changes = [
-        getattr(a.summary, name) / getattr(b.summary, name) - 1.0 for a, b in zip(ours, base, strict=True)
-    ]
+    changes = [getattr(a.summary, name) / getattr(b.summary, name) - 1.0 for a, b in zip(ours, base, strict=True)]
     return interval(changes)
 
 

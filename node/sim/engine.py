@@ -144,7 +144,9 @@ class Engine:
         """How long the first `steps` of the present stretch take."""
         speed, batch = self.speed, len(self.running)
         each = speed.per_sequence * batch + speed.per_kv_token * self.held
-        weights = max(speed.base * steps, self._mixed_seconds * steps / self._plan) if self._plan else speed.base * steps
+        weights = (
+            max(speed.base * steps, self._mixed_seconds * steps / self._plan) if self._plan else speed.base * steps
+        )
         return weights + steps * each + speed.per_kv_token * batch * steps * (steps - 1) / 2
 
     def _progress(self) -> int:

@@ -96,7 +96,7 @@ def build_profile(gpu_name: str, model_name: str) -> EngineProfile:
 
 
 def parse_profile(text: str) -> EngineProfile:
-    """"RTX 4090 / Llama-3.1-8B", in any case. Raises ValueError with what exists."""
+    """ "RTX 4090 / Llama-3.1-8B", in any case. Raises ValueError with what exists."""
     gpus, models = ({name.lower(): name for name in table} for table in (GPUS, MODELS))
     gpu, _, model = (part.strip().lower() for part in text.partition("/"))
     if gpu not in gpus or model not in models:

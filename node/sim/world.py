@@ -166,9 +166,7 @@ class World:
         self.scenario, self.seed = scenario, seed
         self.kernel = Kernel()
         self.network = Network(scenario.network, len(scenario.nodes), stream(seed, "network"))
-        self.nodes = [
-            SimNode(self, index, spec, spec.config or config) for index, spec in enumerate(scenario.nodes)
-        ]
+        self.nodes = [SimNode(self, index, spec, spec.config or config) for index, spec in enumerate(scenario.nodes)]
         self.by_address = {node.address: node for node in self.nodes}
         self.recorder = Recorder(len(self.nodes))
         self.block_hash = keccak(b"block" + word(seed))
@@ -243,4 +241,3 @@ def _killer(system: System) -> Callable[[SimNode], None]:
         system.on_lost(node, lost)
 
     return kill
-

@@ -6,7 +6,7 @@ the providers sorted by address. Building the table is O(n log n) once a snapsho
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import accumulate
 
 from node.core.hashing import keccak, word
@@ -38,6 +38,19 @@ class StakeTable:
     def total(self) -> Amount:
         """All stake in the table."""
         return Amount(self._sums[-1] if self._sums else 0)
+
+    def without(self, excluded: Set[Address]) -> "StakeTable":
+        """The same snapshot less those (for judges: parties and their controllers)."""
+        return StakeTable(
+            (address, Amount(self._sums[index] - (self._sums[index - 1] if index else 0)))
+            for index, address in enumerate(self._addresses)
+            if address not in excluded
+        )
+
+    def owner_of(self, seed: Bytes32, number: int) -> Address:
+        """Draw number `number` with replacement. The table must not be empty."""
+        point = int.from_bytes(keccak(seed + word(number)), "big") % self._sums[-1]
+        return self._addresses[bisect_right(self._sums, point)]
 
     def order(self, seed: Bytes32) -> Iterator[Address]:
         """Every provider once, in the order the seed gives. Lazy: take only as many as needed."""

@@ -61,7 +61,18 @@ def _latency_table(runs: Mapping[str, Groups]) -> Table:
 
 
 def _tail_table(runs: Mapping[str, Groups]) -> Table:
-    heading = ("setting", "system", "mean s", "p50", "p95", "p99", "TTFT s", "offloaded", "preemptions", "messages/request")
+    heading = (
+        "setting",
+        "system",
+        "mean s",
+        "p50",
+        "p95",
+        "p99",
+        "TTFT s",
+        "offloaded",
+        "preemptions",
+        "messages/request",
+    )
     rows = []
     for name, groups in runs.items():
         for system, results in groups.items():

@@ -103,4 +103,3 @@ def _imagine(engine: Engine, profile: EngineProfile, extra: Request | None) -> d
         twin.submit(Work(extra, extra.arrival.prompt, extra.arrival.tokens))
     kernel.run()
     return watch.ends
-

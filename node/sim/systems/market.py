@@ -29,7 +29,7 @@ from node.sim.world import Request, SimNode, World
 RETRY_SECONDS = 0.5
 """How often a node with a queue asks around again."""
 RETRY_AT_ONCE = 4
-ASK_TIMEOUT_SECONDS = 0.5
+ASK_TIMEOUT_SECONDS = 1.0
 """A bid that takes longer is not waited for."""
 LIVENESS_SECONDS = 5.0
 """After this a dead node has left every candidate set (SWIM, measured by `make gossip-sim`)."""
@@ -208,9 +208,7 @@ class Market:
             return Skip.DEAD
         case = self.case(peer, ring.request, None)
         model = peer.spec.engine.model
-        enquiry = Enquiry(
-            case, ring.node.address, self.kernel.now, Amount(1), self.offered[model], len(peer.queue)
-        )
+        enquiry = Enquiry(case, ring.node.address, self.kernel.now, Amount(1), self.offered[model], len(peer.queue))
         bid = answer_enquiry(peer.config, peer.address, enquiry, peer.dice)
         return _lie(bid, peer.spec.claims_faster) if isinstance(bid, Bid) else bid
 

@@ -45,7 +45,11 @@ class WholePaper:
         self.open = 0
         for node in world.nodes:
             node.stake = 0
-            for period, job in ((TICK_SECONDS, self._tick), (METRICS_SECONDS, self._poll), (STAKE_SECONDS, self._stake)):
+            for period, job in (
+                (TICK_SECONDS, self._tick),
+                (METRICS_SECONDS, self._poll),
+                (STAKE_SECONDS, self._stake),
+            ):
                 self.kernel.at(phases.random() * period, job, node)
 
     # ---- told by the world ----
@@ -92,7 +96,8 @@ class WholePaper:
     # ---- periodic jobs; they stop when nothing is left to do ----
 
     def _again(self, seconds: float, job: object, node: SimNode) -> None:
-        if node.alive and not (self.open == 0 and self.world.all_arrived()):
+        gone = node.died_at < float("inf")
+        if not gone and not (self.open == 0 and self.world.all_arrived()):
             self.kernel.after(seconds, job, node)  # type: ignore[arg-type]  # one of the three methods above
 
     def _poll(self, node: SimNode) -> None:
@@ -103,6 +108,9 @@ class WholePaper:
 
     def _stake(self, node: SimNode) -> None:
         index = node.index
+        if not node.alive:
+            self._again(STAKE_SECONDS, self._stake, node)
+            return
         queued = len(self.own[index]) + len(self.foreign[index])
         wanted = paper_stake_target(self.usage[index], node.config.target_usage, self.metric_waiting[index], queued)
         left = self.credits[index] - node.stake
@@ -168,9 +176,7 @@ class WholePaper:
         route = RouteRequest(Bytes32(b"\x00" * 32), ("any",), 1, 1)
         here = Here(NO_FORECAST, 0.0, self.usage[peer.index], peer.engine.in_flight, has_slot=True)
         case = Case(route, here, 1.0, 1)
-        enquiry = Enquiry(
-            case, node.address, self.kernel.now, Amount(1), frozenset({"any"}), len(self.own[peer.index])
-        )
+        enquiry = Enquiry(case, node.address, self.kernel.now, Amount(1), frozenset({"any"}), len(self.own[peer.index]))
         bid = answer_enquiry(peer.config, peer.address, enquiry, peer.dice)
         return bid if isinstance(bid, Bid) else None
 

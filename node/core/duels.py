@@ -1,0 +1,156 @@
+"""The rules of a duel: which requests are duelled, who judges, what the votes mean, who pays and who gains.
+
+Pure arithmetic shared by the node and the simulator; the contract repeats it on chain. Amounts are base units, rounded
+down in favour of the burn.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from enum import IntEnum
+
+from node.core.hashing import keccak
+from node.core.routing.draw import StakeTable
+from node.core.types import Address, Amount, Bytes32
+
+BURN = Address(b"\x00" * 19 + b"\x01")
+"""Ledger name of what nobody gets."""
+PER_MILLE = 1000
+
+
+class Vote(IntEnum):
+    """A revealed vote. Not revealing is the absence of one."""
+
+    FIRST = 1
+    SECOND = 2
+    TIE = 3
+    NO_EVIDENCE = 4
+
+
+class Outcome(IntEnum):
+    """What the votes come to."""
+
+    FIRST_WON = 1
+    SECOND_WON = 2
+    TIE = 3
+    VOID = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DuelTerms:
+    """The shipped setting. Slashes are fixed amounts, so that splitting a stake does not shrink them (D3)."""
+
+    judges: int = 5
+    agreement: int = 4
+    void_votes: int = 3
+    loser_slash: Amount = Amount(20)
+    minority_slash: Amount = Amount(10)
+    silent_slash: Amount = Amount(10)
+    judge_fee: Amount = Amount(1)
+    bond: Amount = Amount(5)
+    winner_per_mille: int = 400
+    judges_per_mille: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who takes part. The first executor answered the user; the second was drawn."""
+
+    dispatcher: Address
+    first: Address
+    second: Address
+    request_fee: Amount
+
+
+def is_duel(epoch_seed: Bytes32, request_id: Bytes32, nonce_commit: Bytes32, rate_per_mille: int) -> bool:
+    """Whether this offload must be a duel. The seed is committed an epoch ahead and revealed after it; the id comes from
+    the client and the nonce from the executor, so that nobody chooses (D6)."""
+    point = int.from_bytes(keccak(epoch_seed + request_id + nonce_commit), "big")
+    return point % PER_MILLE < rate_per_mille
+
+
+def draw_judges(stakes: StakeTable, seed: Bytes32, excluded: Set[Address], count: int) -> tuple[Address, ...]:
+    """Judges with replacement, seats in proportion to stake, so that splitting gains no seats (D2).
+
+    Excluded are the dispatcher, both executors and everybody of the same controller. Empty if nobody is left.
+    """
+    eligible = stakes.without(excluded)
+    if len(eligible) == 0:
+        return ()
+    return tuple(eligible.owner_of(seed, seat) for seat in range(count))
+
+
+def verdict(votes: Sequence[Vote], terms: DuelTerms) -> Outcome:
+    """Enough equal votes decide; enough `no evidence` voids; anything else is a tie and moves nothing between executors."""
+    tally = Counter(votes)
+    if tally[Vote.NO_EVIDENCE] >= terms.void_votes:
+        return Outcome.VOID
+    if tally[Vote.FIRST] >= terms.agreement:
+        return Outcome.FIRST_WON
+    if tally[Vote.SECOND] >= terms.agreement:
+        return Outcome.SECOND_WON
+    return Outcome.TIE
+
+
+def payouts(
+    parties: Parties, seats: Sequence[Address], votes: Mapping[int, Vote], terms: DuelTerms
+) -> dict[Address, Amount]:
+    """What each party gains or loses by the verdict, BURN included: the entries sum to zero. `votes` is by seat."""
+    outcome = verdict(list(votes.values()), terms)
+    ledger: Counter[Address] = Counter()
+    _judges(ledger, parties, seats, (votes, outcome), terms)
+    if outcome in (Outcome.FIRST_WON, Outcome.SECOND_WON):
+        winner, loser = (
+            (parties.first, parties.second) if outcome is Outcome.FIRST_WON else (parties.second, parties.first)
+        )
+        _slash_loser(ledger, (winner, loser, parties.request_fee), _agreeing(seats, votes, outcome), terms)
+    if outcome is Outcome.VOID:
+        _move(ledger, parties.dispatcher, BURN, terms.bond - terms.judge_fee * len(votes))
+    return {party: Amount(amount) for party, amount in ledger.items() if amount}
+
+
+def _judges(
+    ledger: Counter[Address],
+    parties: Parties,
+    seats: Sequence[Address],
+    cast: tuple[Mapping[int, Vote], Outcome],
+    terms: DuelTerms,
+) -> None:
+    """Each revealing seat gets its fee from the dispatcher's bond; dissent and silence cost, silence at least as much."""
+    votes, outcome = cast
+    decided = outcome in (Outcome.FIRST_WON, Outcome.SECOND_WON)
+    for seat, judge in enumerate(seats):
+        vote = votes.get(seat)
+        if vote is None:
+            _move(ledger, judge, BURN, terms.silent_slash)
+            continue
+        _move(ledger, parties.dispatcher, judge, terms.judge_fee)
+        if decided and vote != int(outcome):
+            _move(ledger, judge, BURN, terms.minority_slash)
+
+
+def _slash_loser(
+    ledger: Counter[Address], sides: tuple[Address, Address, Amount], agreeing: Sequence[Address], terms: DuelTerms
+) -> None:
+    """40 % to the winner but never above the request's fee, 30 % to the agreeing judges, the rest burnt."""
+    winner, loser, fee = sides
+    to_winner = min(terms.loser_slash * terms.winner_per_mille // PER_MILLE, fee)
+    each = terms.loser_slash * terms.judges_per_mille // PER_MILLE // max(len(agreeing), 1)
+    _move(ledger, loser, winner, to_winner)
+    for judge in agreeing:
+        _move(ledger, loser, judge, each)
+    _move(ledger, loser, BURN, terms.loser_slash - to_winner - each * len(agreeing))
+
+
+def _agreeing(seats: Sequence[Address], votes: Mapping[int, Vote], outcome: Outcome) -> list[Address]:
+    return [judge for seat, judge in enumerate(seats) if votes.get(seat) == int(outcome)]
+
+
+def _move(ledger: Counter[Address], payer: Address, payee: Address, amount: int) -> None:
+    ledger[payer] -= amount
+    ledger[payee] += amount
+
+
+def seat_seed(block_hash: Bytes32, duel_id: Bytes32) -> Bytes32:
+    """The seed of a duel's judges: a block that was in the future when the duel was opened (D7)."""
+    return keccak(block_hash + duel_id)

@@ -1,0 +1,50 @@
+"""Wide-area delays, lost messages, partitions: what they cost `adaptive`, on the requests of S1."""
+
+from node.core.routing.config import ProviderConfig
+from node.sim.compare import as_json
+from node.sim.curves import relative
+from node.sim.experiments.base import Options, Section, Table, Variant, number, percent, run_variants
+from node.sim.network import NetworkSpec, Partition
+from node.sim.run import system_config
+from node.sim.scenario import Scenario, paper_scenario
+from node.sim.stats import interval
+
+NETWORKS = {
+    "LAN, 10 ms": NetworkSpec(),
+    "WAN, 20-160 ms": NetworkSpec(base_seconds=0.02, spread_seconds=0.1),
+    "WAN, 50-470 ms": NetworkSpec(base_seconds=0.05, spread_seconds=0.3),
+    "1 % loss": NetworkSpec(loss=0.01),
+    "10 % loss": NetworkSpec(loss=0.10),
+    "30 % loss": NetworkSpec(loss=0.30),
+    "partition 100-300 s": NetworkSpec(partitions=(Partition(100.0, 300.0, frozenset({0, 1})),)),
+    "own island 0-450 s": NetworkSpec(partitions=(Partition(0.0, 450.0, frozenset({0})),)),
+}
+TEXT = """\
+The requests of S1 under worse networks. A lost or late enquiry costs a second and the bid; the peer is then left
+alone for two seconds, doubling. `clock skew` does not appear: forecasts and deadlines are durations, so no two clocks
+are ever compared. A partition hides bids; streams already running are not cut in this experiment.
+"""
+
+
+def networks(options: Options) -> Section:
+    """Run and report."""
+    settings: ProviderConfig = system_config("adaptive")
+    base = paper_scenario("S1")
+    runs = {}
+    for name, spec in NETWORKS.items():
+        scenario = Scenario(f"S1, {name}", base.nodes, base.arrivals, spec)
+        runs[name] = run_variants(options, scenario, [Variant("adaptive", "adaptive", settings)])["adaptive"]
+    lan = next(iter(runs.values()))
+    rows = []
+    for name, results in runs.items():
+        mean = number(interval([done.summary.mean for done in results]))
+        tail = number(interval([done.summary.p99 for done in results]))
+        rows.append((name, mean, percent(relative(results, lan)), tail, percent(relative(results, lan, "p99"))))
+    return Section(
+        slug="networks",
+        title="Bad networks",
+        answers="WAN latency, loss and partitions (asked for by the reviewers, never published)",
+        text=TEXT,
+        tables=(Table(("network", "mean s", "over LAN", "p99 s", "over LAN"), tuple(rows)),),
+        numbers=as_json(runs),
+    )

@@ -1,0 +1,125 @@
+"""How the simulator and the market scale: cost per simulated request, messages and latency from 10 to 10,000 nodes."""
+
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from node.sim.experiments.base import Figure, Options, Section, Table
+from node.sim.figures import Labels, draw_lines, panels, save
+from node.sim.profiles import build_profile
+from node.sim.run import run
+from node.sim.scenario import NodeSpec, Scenario
+from node.sim.workload import SHAREGPT, Arrival, diurnal_phases, poisson_arrivals
+
+RATE = 3.0
+"""Requests per second and node: about two thirds of what an RTX 4090 with Llama-3.1-8B serves at a good pace."""
+ZONES = 24
+FULL, QUICK = (10, 100, 1_000, 10_000), (10, 100, 1_000)
+TEXT = """\
+Chat-like requests, three per second and node, every node living in one of 24 time zones of a day squeezed into the run.
+Time is measured on one core of a shared machine and scatters by some 30 %; read the shape. A request costs three
+enquiries at most whatever the number of nodes, a draw from prefix sums, and a handful of engine events.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One size."""
+
+    nodes: int
+    requests: int
+    seconds: float
+    micros_per_request: float
+    memory_mb: float
+    mean_latency: float
+    p99_latency: float
+    messages_per_request: float
+
+
+def day_arrivals(nodes: int, seconds: float, seed: int) -> list[Arrival]:
+    """Users of all time zones."""
+    schedule = [diurnal_phases(RATE, seconds, (index % ZONES) / ZONES) for index in range(nodes)]
+    return poisson_arrivals(schedule, SHAREGPT, seed)
+
+
+def scale_scenario(nodes: int, seconds: float) -> Scenario:
+    """Equal nodes in 24 time zones."""
+    engine = build_profile("RTX 4090", "Llama-3.1-8B")
+    specs = tuple(NodeSpec(engine) for _ in range(nodes))
+    return Scenario(f"{nodes} nodes", specs, partial(day_arrivals, nodes, seconds), thresholds=(5.0, 10.0))
+
+
+def measure(nodes: int, seconds: float, clock: Callable[[], float] = perf_counter) -> Measured:
+    """Run one size and time it (arrivals included)."""
+    start = clock()
+    summary = run(scale_scenario(nodes, seconds), "adaptive", 1).summary
+    took = clock() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
+    return Measured(
+        nodes,
+        summary.requests,
+        took,
+        took / max(summary.requests, 1) * 1e6,
+        peak,
+        summary.mean,
+        summary.p99,
+        summary.messages_per_request,
+    )
+
+
+def scale(options: Options) -> Section:
+    """The curve."""
+    seconds = options.scaled(30, 5)
+    points = []
+    for nodes in QUICK if options.quick else FULL:
+        points.append(measure(nodes, seconds))
+        options.watch(f"{nodes} nodes")
+    return scale_section(points, options.out)
+
+
+def scale_section(points: Sequence[Measured], out: Path) -> Section:
+    """Table and figure of measured sizes."""
+    draw_scale(points, out / "figures" / "scale.png")
+    heading = ("nodes", "requests", "run s", "µs/request", "peak MB", "mean latency s", "p99 s", "messages/request")
+    rows = tuple(
+        (
+            f"{point.nodes:,}",
+            f"{point.requests:,}",
+            f"{point.seconds:.1f}",
+            f"{point.micros_per_request:.0f}",
+            f"{point.memory_mb:.0f}",
+            f"{point.mean_latency:.2f}",
+            f"{point.p99_latency:.2f}",
+            f"{point.messages_per_request:.1f}",
+        )
+        for point in points
+    )
+    return Section(
+        slug="scale",
+        title="Scale",
+        answers="10^2-10^4 nodes (the paper has at most 8)",
+        text=TEXT,
+        tables=(Table(heading, rows),),
+        figures=(Figure("scale.png", "Cost of simulating a request, and messages a request causes, over nodes."),),
+        numbers={"points": [asdict(point) for point in points]},
+    )
+
+
+def draw_scale(points: Sequence[Measured], path: Path) -> None:
+    """Two panels over nodes, logarithmic."""
+    sizes = [float(point.nodes) for point in points]
+    canvas, axes = panels(2, 2)
+    draw_lines(
+        axes[0], {"adaptive": (sizes, [p.micros_per_request for p in points])}, Labels("Simulation cost", "nodes", "µs/request")
+    )
+    draw_lines(
+        axes[1], {"adaptive": (sizes, [p.messages_per_request for p in points])}, Labels("Messages", "nodes", "messages/request")
+    )
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.set_ylim(bottom=0)
+    save(canvas, path)

@@ -1,0 +1,109 @@
+"""Stake, income and strangers: who gets the work, does money make money, does splitting a stake pay, how cold is a start."""
+
+from dataclasses import replace
+from functools import partial
+
+from node.core.routing.draw import StakeTable
+from node.core.types import Address, Amount, Bytes32
+from node.sim.experiments.base import Options, Section, Table, number
+from node.sim.profiles import build_profile
+from node.sim.record import gini
+from node.sim.run import OWN_USERS_LAST, Run, run
+from node.sim.scenario import NodeSpec, Scenario
+from node.sim.stats import Interval, interval
+from node.sim.workload import SHAREGPT, Phase, poisson_arrivals, stream
+
+NODES = 16
+SECONDS = 400.0
+JOIN_AT = 100.0
+IDENTITIES = 20
+TEXT = """\
+Sixteen equal RTX 4090, of which only the first four have users, so that most work is offloaded; stakes 1, 2, 4, ... in
+turn, three bids a request. Stake decides who is asked; the best bid decides who serves, so a rich provider is asked more
+often but earns more only as far as it is as fast and as empty as the others it is asked with. `work share / stake share`
+of 1 would be work in proportion to stake.
+"""
+
+
+def _scenario(stakes: tuple[int, ...], *, join_last_at: float = 0.0) -> Scenario:
+    engine = build_profile("RTX 4090", "Llama-3.1-8B")
+    nodes = tuple(
+        NodeSpec(engine, stake=stake, joins_at=join_last_at if index == len(stakes) - 1 else 0.0)
+        for index, stake in enumerate(stakes)
+    )
+    schedule = [[Phase(SECONDS, 12.0)] if index < 4 else [] for index in range(len(stakes))]
+    return Scenario("stakes", nodes, partial(poisson_arrivals, schedule, SHAREGPT), thresholds=(10.0,))
+
+
+def stakes(options: Options) -> Section:
+    """Run and report."""
+    seeds = range(1, options.scaled(5, 2) + 1)
+    unequal = tuple(100 * 2 ** (index % 4) for index in range(NODES))
+    config = replace(OWN_USERS_LAST, policy="adaptive")
+    spread = {stake: [_share(run(_scenario(unequal), "adaptive", seed, config), stake) for seed in seeds] for stake in (100, 800)}
+    flat = [_gini(run(_scenario((100,) * NODES), "adaptive", seed, config)) for seed in seeds]
+    rich = [_gini(run(_scenario(unequal), "adaptive", seed, config)) for seed in seeds]
+    cold = [_cold_start(seed) for seed in seeds]
+    rows = (
+        ("Gini of income, equal stakes", number(interval(flat), 3)),
+        ("Gini of income, stakes 1:2:4:8", number(interval(rich), 3)),
+        ("Gini of those stakes", f"{gini(unequal[4:]):.3f}"),
+        ("work share / stake share, the smallest", number(interval(spread[100]), 2)),
+        ("work share / stake share, the largest", number(interval(spread[800]), 2)),
+        ("seconds until a newcomer with the least stake serves its first request", number(interval(cold), 1)),
+    )
+    return Section(
+        slug="stakes",
+        title="Stake and income",
+        answers="rich-get-richer and cold start (asked for by the reviewers); Sybil splitting (D1)",
+        text=TEXT,
+        tables=(Table(("measure", "value"), rows), _sybil_table(options)),
+        numbers={"gini_equal": flat, "gini_unequal": rich, "cold_start_seconds": cold},
+    )
+
+
+def _share(done: Run, stake: int) -> float:
+    nodes = done.world.nodes[4:]
+    work = sum(node.earned for node in nodes if node.spec.stake == stake) / sum(node.earned for node in nodes)
+    return work / (sum(node.spec.stake for node in nodes if node.spec.stake == stake) / sum(n.spec.stake for n in nodes))
+
+
+def _gini(done: Run) -> float:
+    return gini([node.earned for node in done.world.nodes[4:]])
+
+
+def _cold_start(seed: int) -> float:
+    stakes_of_all = (*((400,) * (NODES - 1)), 100)
+    done = run(_scenario(stakes_of_all, join_last_at=JOIN_AT), "adaptive", seed)
+    recorder = done.recorder
+    served = [
+        at + latency
+        for at, latency, node in zip(recorder.arrivals, recorder.latency, recorder.node, strict=True)
+        if node == NODES - 1
+    ]
+    return min(served, default=SECONDS) - JOIN_AT
+
+
+def _sybil_table(options: Options) -> Table:
+    """Seats among the first three of the draw, and share of being first: one identity against twenty."""
+    draws = options.scaled(20_000, 2_000)
+    whole, split = _sybil(draws, 1), _sybil(draws, IDENTITIES)
+    rows = (
+        ("one identity", number(whole[0], 4), number(whole[1], 4)),
+        (f"{IDENTITIES} identities, same stake in all", number(split[0], 4), number(split[1], 4)),
+    )
+    return Table(("provider with 10 % of all stake", "share of first places", "seats among the first three"), rows)
+
+
+def _sybil(draws: int, identities: int) -> tuple[Interval, Interval]:
+    mine = {Address(b"\x01" * 19 + bytes([index])) for index in range(identities)}
+    rows = [(address, Amount(2_000 // identities)) for address in mine]
+    rows.extend((Address(b"\x02" * 19 + bytes([index])), Amount(1_000)) for index in range(18))
+    table, dice = StakeTable(rows), stream(1, f"sybil/{identities}")
+    firsts, seats = [], []
+    for _ in range(draws):
+        order = table.order(Bytes32(dice.randbytes(32)))
+        three = [next(order) for _ in range(3)]
+        firsts.append(float(three[0] in mine))
+        seats.append(float(sum(address in mine for address in three)))
+    return interval(firsts), interval(seats)
