@@ -107,9 +107,23 @@ class Interface:
 
 def _encode(inputs: Sequence[Entry], args: Sequence[object], what: str) -> bytes:
     try:
-        return bytes(encode([type_of(part) for part in inputs], list(args)))
-    except (EncodingError, TypeError, ValueError) as exc:
+        values = [_plain(part, arg) for part, arg in zip(inputs, args, strict=True)]
+        return bytes(encode([type_of(part) for part in inputs], values))
+    except (EncodingError, TypeError, ValueError, KeyError) as exc:
         raise Broken("these arguments do not fit the contract", call=what, reason=str(exc)) from exc
+
+
+def _plain(entry: Entry, value: Any) -> Any:  # noqa: ANN401 -- the union of all ABI values
+    """Structs given as dicts, by the ABI's names: a field that moves in Solidity is not silently taken for another."""
+    kind = str(entry["type"])
+    if kind.endswith("]"):
+        element = {**entry, "type": kind[: kind.rindex("[")]}
+        return [_plain(element, item) for item in value]
+    if kind == "tuple" and isinstance(value, Mapping):
+        if value.keys() != {part["name"] for part in entry["components"]}:
+            raise ValueError(f"a struct must have exactly the members {[p['name'] for p in entry['components']]}")
+        return tuple(_plain(part, value[part["name"]]) for part in entry["components"])
+    return value
 
 
 def _decode(outputs: Sequence[Entry], raw: bytes, what: str) -> tuple[Any, ...]:

@@ -184,27 +184,27 @@ async def discover_chain_id(urls: Sequence[str], deadline_seconds: float = DEADL
     raise ChainUnavailable(f"the chain is unreachable: {reason}")
 
 
-def _item(row: SignedClaim) -> tuple[object, ...]:
+def _item(row: SignedClaim) -> dict[str, object]:
     claim, voucher = row.claim, row.voucher
-    return (
-        claim.payer,
-        claim.payee,
-        claim.generation,
-        voucher.ceiling,
-        voucher.context,
-        claim.seq,
-        claim.cumulative,
-        claim.count,
-        claim.receipts_root,
-        compact(row.voucher_signature),
-        compact(row.signature),
-    )
+    return {
+        "payer": claim.payer,
+        "payee": claim.payee,
+        "generation": claim.generation,
+        "ceiling": voucher.ceiling,
+        "context": voucher.context,
+        "seq": claim.seq,
+        "cumulative": claim.cumulative,
+        "count": claim.count,
+        "receiptsRoot": claim.receipts_root,
+        "voucherSig": compact(row.voucher_signature),
+        "claimSig": compact(row.signature),
+    }
 
 
-def compact(signature: Signature) -> tuple[bytes, bytes]:
+def compact(signature: Signature) -> dict[str, bytes]:
     """ERC-2098: the recovery bit rides in the top bit of s (free, since s is low)."""
     s = int.from_bytes(signature[32:64], "big") | (signature[64] - V_OFFSET) << 255
-    return signature[:32], s.to_bytes(32, "big")
+    return {"r": signature[:32], "vs": s.to_bytes(32, "big")}
 
 
 def _status_name(status: int) -> str:
