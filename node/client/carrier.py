@@ -5,7 +5,7 @@ provider and never fills memory (threat H7). Decides nothing about money.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -81,6 +81,7 @@ class Carrier(Generic[T]):
         self._told: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._stream: Stream | None = None
         self._hung_up = False
+        self._is_killed = False
         self._is_waiting = False
         self.task = asyncio.create_task(self._run())
 
@@ -97,9 +98,18 @@ class Carrier(Generic[T]):
         """What the flow returned. Raises what it raised, or what it failed with while it still tidies up."""
         return await asyncio.shield(self._told)
 
+    async def kill(self) -> None:
+        """Stop at once, as a crash would: the wallet knows what was in flight, the next sweep asks for its receipts."""
+        self._is_killed = True
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
     def hang_up(self) -> None:
-        """The asker has gone: the flow closes the provider's stream and keeps books. Harmless when all is done."""
-        if not self._hung_up and not self.task.done():
+        """The asker has gone: the flow closes the provider's stream and keeps books.
+
+        Does nothing once the asker has been told the end: an answer that the provider cut is no hang-up of ours.
+        """
+        if not self._hung_up and not self._told.done():
             self._hung_up = True
             if self._is_waiting:
                 self.task.cancel()
@@ -155,7 +165,7 @@ class Carrier(Generic[T]):
             return await self._perform_waiting(effect)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._hung_up and may_stop and task is not None:
+            if self._hung_up and may_stop and not self._is_killed and task is not None:
                 task.uncancel()
                 raise HungUp from None
             raise
@@ -206,7 +216,9 @@ def _is_interruptible(effect: Effect) -> bool:
 async def run(flow: Flow[T], world: World) -> T:
     """Drive a flow whose bytes nobody wants (sweeps, lookups)."""
     carrier = Carrier(flow, world)
-    waiting: Awaitable[T] = carrier.result()
-    async for _ in carrier.parts():
-        continue
-    return await waiting
+    try:
+        async for _ in carrier.parts():
+            continue
+        return await carrier.result()
+    finally:
+        carrier.hang_up()

@@ -4,6 +4,7 @@ with WwwserveClient(payer, ["https://node.example"], engine, chain) as client:
 answer = client.complete({"model": "smollm2-135m", "messages": [{"role": "user", "content": "Hello"}]})
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Engine
 
 from node.client.carrier import Carrier, World, run
+from node.client.effects import Flow
 from node.client.escrow import EscrowReader
 from node.client.over_httpx import HttpxSyncTransport, HttpxTransport
 from node.client.payer import Payer
@@ -107,6 +109,7 @@ class AsyncWwwserveClient:
         self._providers = tuple(url.rstrip("/") for url in providers)
         self._directory = Directory()
         self._world = World(WalletWriter(engine), chain, HttpxTransport())
+        self._live: set[Carrier[Any]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,13 +125,17 @@ class AsyncWwwserveClient:
     async def complete(self, fields: Mapping[str, Any], path: str = CHAT) -> Completion:
         """One whole answer."""
         flow = buy(_ask(fields, path, stream=False), self._payer, self._providers, self._directory)
-        return _completion(await run(flow, self._world))
+        carrier = self._carry(flow)
+        try:
+            return _completion(await carrier.result())
+        finally:
+            carrier.hang_up()
 
     async def stream(self, fields: Mapping[str, Any], path: str = CHAT) -> AsyncIterator[dict[str, Any]]:
         """The chunks as they come; see WwwserveClient.stream. Closing the iterator early hangs up at the provider."""
         parser = SseParser()
         flow = buy(_ask(fields, path, stream=True), self._payer, self._providers, self._directory)
-        carrier: Carrier[Answer] = Carrier(flow, self._world)
+        carrier = self._carry(flow)
         try:
             async for data in carrier.parts():
                 for event in parser.feed(data):
@@ -138,11 +145,18 @@ class AsyncWwwserveClient:
         finally:
             carrier.hang_up()
 
+    def _carry(self, flow: Flow[Answer]) -> Carrier[Answer]:
+        carrier = Carrier(flow, self._world)
+        self._live.add(carrier)
+        carrier.task.add_done_callback(lambda _: self._live.discard(carrier))
+        return carrier
+
     async def sweep(self) -> Swept:
         """See WwwserveClient.sweep."""
         return await run(sweep(self._payer), self._world)
 
     async def close(self) -> None:
         """Release connections and the wallet."""
+        await asyncio.gather(*(carrier.kill() for carrier in self._live))
         await self._world.transport.close()
         self._world.wallet.close()

@@ -92,11 +92,14 @@ class WalletWriter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="wallet", daemon=True)
         self._thread.start()
 
     async def run(self, action: Action[T]) -> T:
         """Durable when it returns. Raises what the action raises, or LedgerUnavailable."""
+        if self._is_closed:
+            raise LedgerUnavailable("the wallet is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.put(_Waiting(action, loop, future))
@@ -105,6 +108,7 @@ class WalletWriter:
 
     def close(self) -> None:
         """Finish what waits, then release the file."""
+        self._is_closed = True
         self._waiting.put(None)
         self._thread.join()
         self._engine.dispose()
