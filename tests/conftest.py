@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pytest_socket import disable_socket
 
+from tests.integration.engine_fixtures import real_base_engine, real_tiny_engine  # noqa: F401 - fixtures
+
 HERE = Path(__file__).parent
 FOLDER_MARKS = ("unit", "property", "integration", "e2e")
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 FAULTS = frozenset({
     "",
-    "queue_full",    # 503; in a stream: 200, an error event, [DONE]
+    "busy",          # 503: the queue was full on arrival
+    "queue_full",    # the same found out late, in a burst. 503; in a stream: 200, an error event, [DONE]
     "dead",          # 500 EngineCore...; in a stream: 200, an error event, [DONE]
     "status_500",    # 500 even in a stream, and not in JSON
     "unauthorized",  # 401 whose error is a string

@@ -90,9 +90,9 @@ def chunk(kind: str, ident: str, model: str, choices: list[Json]) -> Json:
     return {"id": ident, "object": name, "created": CREATED, "model": model, "choices": choices}
 
 
-def first_chunk(ident: str, model: str, index: int) -> Json:
+def first_chunk(ident: str, model: str, index: int, counted: Json) -> Json:
     delta = {"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-    return chunk("chat", ident, model, [delta]) | {"prompt_token_ids": None, "prompt_text": None}
+    return chunk("chat", ident, model, [delta]) | counted | {"prompt_token_ids": None, "prompt_text": None}
 
 
 def text_choice(kind: str, index: int, text: str, finish: str | None, stop: str | None) -> Json:
@@ -106,6 +106,11 @@ def text_choice(kind: str, index: int, text: str, finish: str | None, stop: str 
 def event(body: Json) -> bytes:
     """One server-sent event; NaN comes out as NaN, which is not JSON: that is one of the faults."""
     return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def late_error(body: Json) -> bytes:
+    """An error inside a stream, and its end; written with other blanks than the events before it."""
+    return b"data: " + json.dumps(body).encode() + b"\n\n" + DONE
 
 
 METRICS = """# TYPE vllm:num_requests_running gauge

@@ -42,7 +42,7 @@ async def send_stream(request: web.Request, answer: Answer, model: str) -> web.S
     response.headers["X-Request-Id"] = answer.ident.partition("-")[2]
     await response.prepare(request)
     if fault in {"queue_full", "dead"}:  # the status has gone out: the error comes inside a 200
-        await response.write(bodies.event(bodies.busy() if fault == "queue_full" else bodies.dead()) + bodies.DONE)
+        await response.write(bodies.late_error(bodies.busy() if fault == "queue_full" else bodies.dead()))
         return response
     if fault == "hang_headers":
         return await _break(request, response, fault)
@@ -64,6 +64,7 @@ async def _fail_first(answer: Answer) -> None:
     if fault == "hang":
         await asyncio.sleep(FOREVER)
     refusals: dict[str, tuple[int, Json | str]] = {
+        "busy": (503, bodies.busy()),
         "unauthorized": (401, {"error": "Unauthorized"}),
         "not_found": (404, {"detail": "Not Found"}),
         "status_500": (500, "Internal Server Error"),
@@ -78,7 +79,7 @@ async def _fail_midway(
     if fault == "truncated":
         await response.write(one[: len(one) // 2])
     elif fault == "error_event":
-        await response.write(bodies.event(bodies.dead()) + bodies.DONE)
+        await response.write(bodies.late_error(bodies.dead()))
     elif fault == "garbage":
         await response.write(b"data: <html>not an engine</html>\n\n" + bodies.DONE)
     else:
@@ -111,8 +112,8 @@ def _events(answer: Answer, model: str) -> list[bytes]:
     """Every event but [DONE], in vLLM's order."""
     made: list[Json] = []
     if answer.kind == "chat":
-        firsts = (bodies.first_chunk(answer.ident, model, index) for index in range(len(answer.pieces)))
-        made += [first | _running(answer, 0) for first in firsts]
+        counted = _running(answer, 0)
+        made += [bodies.first_chunk(answer.ident, model, index, counted) for index in range(len(answer.pieces))]
     done = 0
     for index, text, end, tokens in _parts(answer):
         done += tokens

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from aiohttp import web
@@ -64,9 +64,6 @@ class Answer:
             behaviour=behaviour,
             options=body.get("stream_options") or {},
         )
-
-    def failing(self, fault: str) -> "Answer":
-        return replace(self, behaviour=replace(self.behaviour, fault=fault))
 
     def usage(self, done: int | None = None) -> Json | None:
         """As counted, or as the fault has it. `done`: tokens so far, for continuous_usage_stats."""

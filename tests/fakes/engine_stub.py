@@ -31,7 +31,10 @@ KEPT_REQUESTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class StubSettings:
-    """What `vllm serve` would be told. `max_running` and `max_queued` are --max-num-seqs and --max-num-queued-reqs."""
+    """What `vllm serve` would be told: `max_running` is --max-num-seqs, `max_queued` is --max-num-queued-reqs.
+
+    The latter counts the running ones too, as vLLM does.
+    """
 
     model: str = "stub"
     max_model_len: int = 2048
@@ -90,9 +93,9 @@ class EngineStub:
         body = read_request(request, raw, model=settings.model)
         behaviour = self._behaviour(request, body, raw)
         answer = Answer.of(request, body, behaviour, self.speech, settings.max_model_len)
-        if self.counts["running"] + self.counts["waiting"] >= settings.max_running + settings.max_queued:
+        if self.counts["running"] + self.counts["waiting"] >= settings.max_queued:
             self.counts["rejected"] += 1
-            answer = answer.failing("queue_full")
+            raise Refusal(503, bodies.busy())
         self.counts["waiting"] += 1
         try:
             await self._slots.acquire()

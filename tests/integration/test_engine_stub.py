@@ -91,11 +91,12 @@ async def test_stub__queue_full__plain_is_503_but_a_stream_is_200_with_an_error_
     assert (status, json.loads(raw)["error"]["code"]) == (503, 503)
     status, raw = await ask(session, stub, "fault=queue_full", stream=True)
     assert status == 200
+    assert (await ask(session, stub, "fault=busy", stream=True))[0] == 503
     assert events(raw) == [json.loads((await ask(session, stub, "fault=queue_full"))[1])]
 
 
 async def test_stub__more_requests_than_places__the_next_is_refused(session):
-    async with running_stub(StubSettings(max_running=1, max_queued=1)) as stub:
+    async with running_stub(StubSettings(max_running=1, max_queued=2)) as stub:
         slow = [asyncio.create_task(ask(session, stub, "ttft=0.3")) for _ in range(2)]
         await asyncio.sleep(0.1)
         assert (await ask(session, stub))[0] == 503

@@ -80,6 +80,7 @@ async def test_supervisor__engine_crashes_at_start__cause_is_named_without_colum
         await supervisor(bench, "crash").start()
     assert "    RuntimeError: not enough memory for the KV cache" in caught.value.message
     assert "exit code 1" in caught.value.message
+    assert "OSError" not in caught.value.message
 
 
 async def test_supervisor__never_healthy__gives_up_at_the_deadline(bench):

@@ -25,7 +25,7 @@ class EngineSpec:
     """46 kB a token in float32; touched at start, so it is resident."""
     max_running: int = 8
     max_queued: int = 32
-    """Beyond it vLLM answers 503, and the router can go elsewhere."""
+    """Of all requests inside, the running ones too. Beyond it vLLM answers 503, and the router can go elsewhere."""
     drain_seconds: int = 30
     """After SIGTERM, requests in flight may finish for so long."""
     extra: tuple[str, ...] = ()

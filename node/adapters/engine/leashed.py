@@ -22,6 +22,8 @@ LOG_TAIL_BYTES = 16_384
 CAUSE_LINES = 6
 PROBE_SECONDS = 5.0
 KILL_SECONDS = 10.0
+_ERROR = re.compile(r"\b\w*(?:Error|error:|Exception)\b")
+_MERE_NOTE = re.compile(r"\b(?:WARNING|INFO|DEBUG) \d\d-\d\d ")  # vLLM warns of errors that might come
 _NOISE = re.compile(r"^\([A-Za-z]+ pid=\d+\) |^(?:ERROR|WARNING|INFO) [\d-]+ [\d:]+ \[[^\]]*\] ")
 
 
@@ -141,9 +143,9 @@ def _telling_lines(log: Path) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return ["(no log)"]
-    lines = [stripped for line in text.splitlines() if (stripped := _strip(line))]
-    errors = [line for line in lines if re.search(r"\b\w*(?:Error|error:|Exception)\b", line)]
-    return (errors or lines or ["(empty)"])[-CAUSE_LINES:]
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line) and not _MERE_NOTE.search(line)]
+    return [_strip(line) for line in (errors or lines or ["(empty)"])[-CAUSE_LINES:]]
 
 
 def _strip(line: str) -> str:

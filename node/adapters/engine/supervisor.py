@@ -32,8 +32,8 @@ class EngineState(StrEnum):
 class SupervisorLimits:
     """All in seconds, except the count."""
 
-    ready: float = 180.0
-    """30 to 50 s on two busy cores; the rest is patience for a cold disk."""
+    ready: float = 300.0
+    """25 to 50 s on two cores, 90 s seen on overloaded ones; the rest is patience for a cold disk."""
     poll: float = 0.5
     health: float = 5.0
     """Between two looks at a running engine."""
