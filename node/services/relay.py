@@ -3,6 +3,7 @@
 The first event is read before the caller sees a status line, so that an engine's error inside a 200 becomes a status.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -67,6 +68,8 @@ class Relay:
                     self.answer.add_events(block)
                     await write(block)
                 if self._splitter.is_done:
+                    # All has been said: a hang-up from here on cuts nothing short.
+                    self._is_over = True
                     break
                 block = self._splitter.feed(await self._more())
             self._fail_if_refused()
@@ -120,9 +123,10 @@ class Relay:
             raise EngineFailed("the engine failed in the middle of the answer")
 
     async def _drain(self) -> None:
-        """Take the end of the body, so that the connection can be used again."""
-        while await self._next():
-            pass
+        """Take the end of the body, so that the connection can be used again; a bad end of it harms nobody any more."""
+        with contextlib.suppress(EngineFailed):
+            while await self._next():
+                pass
 
     async def _read_body(self) -> None:
         parts = []

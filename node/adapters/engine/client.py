@@ -147,13 +147,14 @@ class HttpExchange:
         settings = self._engine.settings
         self._end_at = loop.time() + settings.total_seconds
         self._quiet_until = loop.time() + settings.first_byte_seconds
-        self._timer = loop.call_at(min(self._quiet_until, self._end_at), self._check_deadline)
+        self._arm(loop)
         try:
             status = await self._send()
         except BaseException:
             self.cancel()
             raise
         self._quiet_until = loop.time() + settings.idle_seconds
+        self._arm(loop)
         return status
 
     async def read(self) -> bytes:
@@ -196,6 +197,10 @@ class HttpExchange:
             raise EngineFailed("cancelled")
         self._connection.write_request(self._request)
         return await self._connection.wait_head()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._stop_timer()
+        self._timer = loop.call_at(min(self._quiet_until, self._end_at), self._check_deadline)
 
     def _check_deadline(self) -> None:
         loop = asyncio.get_running_loop()

@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         return self.status
 
     async def read(self) -> bytes:
-        """All body bytes that have come since the last call, at least one; b"" at the proper end. Raises EngineFailed."""
+        """All body bytes since the last call, at least one; b"" at the proper end. Raises EngineFailed."""
         while not self._parts:
             if self.is_complete:
                 self._release()

@@ -37,7 +37,7 @@ class ChatTemplate:
             return self._template.render(messages=messages, add_generation_prompt=True, **self._specials)
         except TemplateError as exc:
             raise BadRequest(f"the chat template refuses these messages: {exc}") from exc
-        except (TypeError, ValueError, KeyError, AttributeError) as exc:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as exc:
             raise BadRequest("the chat template cannot render these messages") from exc
 
 

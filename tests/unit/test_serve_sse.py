@@ -1,0 +1,116 @@
+"""Splitting an engine's stream: what passes on, what is held, whatever the borders."""
+
+from itertools import pairwise
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.services.answer import Answer, parse_events
+from node.services.sse import EventSplitter, comment, data_event, parse_event
+
+ROLE = data_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
+HELLO = data_event({"choices": [{"index": 0, "delta": {"content": 'a "choices":[] [DONE]'}, "finish_reason": None}]})
+STOP = data_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+USAGE = data_event({"choices": [], "usage": {"completion_tokens": 3}})
+ERROR = data_event({"error": {"message": "boom", "code": 503}})
+DONE = b"data: [DONE]\n\n"
+STREAM = ROLE + HELLO + STOP + USAGE + DONE
+
+
+def feed_all(blocks: list[bytes]) -> tuple[bytes, EventSplitter]:
+    splitter = EventSplitter()
+    return b"".join(splitter.feed(block) for block in blocks), splitter
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_splitter__any_borders__pass_the_same_and_hold_the_tail(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    passed, splitter = feed_all([STREAM[a:b] for a, b in pairwise(edges)])
+    assert passed == ROLE + HELLO + STOP
+    assert splitter.is_done
+    assert splitter.usage_event == {"choices": [], "usage": {"completion_tokens": 3}}
+
+
+@given(st.lists(st.integers(0, 2 * len(STREAM)), max_size=12))
+def test_splitter__carriage_returns__read_as_plain_lines(cuts: list[int]) -> None:
+    stream = STREAM.replace(b"\n", b"\r\n")
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    passed, splitter = feed_all([stream[a:b] for a, b in pairwise(edges)])
+    assert passed == ROLE + HELLO + STOP
+    assert splitter.is_done
+
+
+def test_splitter__error_event__is_held_with_what_follows() -> None:
+    passed, splitter = feed_all([ROLE + HELLO + ERROR + STOP + DONE])
+    assert passed == ROLE + HELLO
+    assert splitter.error == {"message": "boom", "code": 503}
+    assert splitter.is_done
+
+
+def test_splitter__error_as_text__is_an_error_too() -> None:
+    _, splitter = feed_all([b'data: {"error": "Unauthorized"}\n\n'])
+    assert splitter.error == {"message": "Unauthorized"}
+
+
+def test_splitter__comment_alone__is_no_event_yet() -> None:
+    passed, splitter = feed_all([b": ping\n\n"])
+    assert (passed, splitter.has_events) == (b": ping\n\n", False)
+
+
+def test_splitter__running_usage_with_choices__passes() -> None:
+    chunk = data_event({"choices": [{"index": 0, "delta": {"content": "x"}}], "usage": {"completion_tokens": 1}})
+    assert feed_all([chunk])[0] == chunk
+
+
+def test_parse_event__comment_and_broken_json__are_none() -> None:
+    assert parse_event(b": hello") is None
+    assert parse_event(b"data: {") is None
+    assert parse_event(b"data: [1]") is None
+
+
+def test_comment__is_a_whole_event() -> None:
+    assert comment(b"x") == b": x\n\n"
+
+
+TEXTS = st.lists(st.text(max_size=8), max_size=20)
+
+
+@given(TEXTS, TEXTS)
+def test_answer__fast_and_slow_reading__agree(texts: list[str], reasons: list[str]) -> None:
+    chunks = [{"choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]} for t in texts]
+    chunks += [{"choices": [{"index": 0, "delta": {"reasoning": r}, "finish_reason": None}]} for r in reasons]
+    chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+    fast, slow = Answer(), Answer()
+    fast.add_events(b"".join(data_event(chunk) for chunk in chunks))
+    for chunk in chunks:
+        slow.add_events(b": a comment forces the slow way\n\n" + data_event(chunk))
+    assert fast.choices() == slow.choices()
+    assert fast.choices()[0].content == "".join(texts)
+    assert fast.choices()[0].reasoning == "".join(reasons)
+    assert fast.is_finished
+
+
+def test_answer__long_stream__is_compacted_on_the_way() -> None:
+    answer = Answer()
+    chunk = data_event(
+        {"choices": [{"index": 0, "delta": {"content": "x" * 100}, "finish_reason": None}], "pad": "y" * 900}
+    )
+    for _ in range(1_000):
+        answer.add_events(chunk)
+    assert sum(map(len, answer._raw)) < 300 * 1024
+    assert answer.texts() == ["x" * 100_000]
+
+
+@pytest.mark.parametrize("value", [True, -1, 1.5, "3", None])
+def test_usage__that_is_no_count__is_not_believed(value: object) -> None:
+    answer = Answer()
+    answer.add_body({"choices": [], "usage": {"completion_tokens": value}})
+    assert answer.usage("completion_tokens") is None
+
+
+def test_parse_events__regular_block__is_one_parse_with_the_same_result() -> None:
+    assert list(parse_events(ROLE + HELLO)) == [orjson.loads(ROLE[6:]), orjson.loads(HELLO[6:])]
+    assert list(parse_events(b": x\n\n" + HELLO)) == [orjson.loads(HELLO[6:])]
+    assert list(parse_events(b"")) == []
