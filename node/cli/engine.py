@@ -1,6 +1,6 @@
 """`scripts/engine.py`: run the CPU build of vLLM with the small model (or any model folder), until Ctrl-C.
 
-Starts what scripts/setup_engine.py installed; restarts it when it dies; leaves no process behind.
+Installs them with scripts/setup_engine.py if need be; restarts the engine when it dies; leaves no process behind.
 """
 
 import asyncio
@@ -33,12 +33,15 @@ app = typer.Typer(add_completion=False, help=__doc__, epilog=EXAMPLES, rich_mark
 
 
 def installed(model: str) -> dict[str, Any]:
-    """Paths of the engine and one of the models. Raises BadConfig when setup_engine.py has not run."""
-    command = [sys.executable, str(ROOT / "scripts" / "setup_engine.py"), "--models", model, "--check", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- our own script
+    """Paths of the engine and one of the models, installed now if they are not there; progress goes to stderr.
+
+    Raises BadConfig when they cannot be had.
+    """
+    command = [sys.executable, str(ROOT / "scripts" / "setup_engine.py"), "--models", model, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 -- our own script
     said: dict[str, Any] = json.loads(done.stdout) if done.stdout.startswith("{") else {}
     if not said.get("ready"):
-        raise BadConfig(f"vLLM or the model {model} is not installed: run `make engine`")
+        raise BadConfig(f"vLLM or the model {model} could not be installed; --engine URL uses a server of your own")
     return said
 
 

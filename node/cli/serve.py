@@ -105,7 +105,7 @@ def _start_logging(level: str) -> None:
     if numeric is None:
         raise BadConfig(f"log_level {level} is not one of DEBUG, INFO, WARNING, ERROR")
     logging.basicConfig(level=numeric, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("apscheduler", "httpx", "httpcore"):
+    for chatty in ("apscheduler", "httpx", "httpcore", "web3"):
         logging.getLogger(chatty).setLevel(max(numeric, logging.WARNING))
 
 
