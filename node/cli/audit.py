@@ -3,12 +3,13 @@
 Exit status: 0 nothing is wrong, 1 there are findings, 2 it could not be audited (the message says what to do).
 """
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -64,6 +65,7 @@ BloomOption = Annotated[int, typer.Option("--blooms", help="Compare all block bl
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 DEFAULT_RPC = ["http://127.0.0.1:8545"]
 DEFAULT_DEPLOYMENT = Path("deployment.json")
+FORMATS = ("table", "csv", "jsonl", "parquet")
 T = TypeVar("T")
 
 
@@ -166,21 +168,27 @@ def query_command(
 def _query(kind: str, db: str, filters: Filters, form: str, out: Path | None) -> None:
     if kind not in KINDS:
         raise CannotAuditError(f"no table of {kind!r}; ask for one of: {', '.join(KINDS)}")
-    rows, names = select(open_database(db), kind, filters), column_names(kind)
-    if form == "parquet":
-        if out is None:
-            raise CannotAuditError("parquet is no text: give --out FILE")
-        count = write_parquet(rows, names, KINDS[kind].amounts, out)
-    elif form in ("csv", "jsonl"):
-        target = out.open("w", newline="") if out else sys.stdout
-        count = write_csv(rows, names, target) if form == "csv" else write_jsonl(rows, target)
-        target.flush()
-    elif form == "table":
-        count = show_rows(screen, names, rows)
-    else:
-        raise CannotAuditError(f"no format {form!r}; one of: table, csv, jsonl, parquet")
+    if form not in FORMATS:
+        raise CannotAuditError(f"no format {form!r}; one of: {', '.join(FORMATS)}")
+    if form == "parquet" and out is None:
+        raise CannotAuditError("parquet is no text: give --out FILE")
+    engine = open_database(db)
+    try:
+        count = _write(kind, select(engine, kind, filters), form, out)
+    finally:
+        engine.dispose()
     if out:
         notes.print(f"{count} rows in {out}")
+
+
+def _write(kind: str, rows: Iterator[dict[str, Any]], form: str, out: Path | None) -> int:
+    names = column_names(kind)
+    if form == "parquet" and out is not None:
+        return write_parquet(rows, names, KINDS[kind].amounts, out)
+    if form == "table":
+        return show_rows(screen, names, rows)
+    with out.open("w", newline="") if out else contextlib.nullcontext(sys.stdout) as target:
+        return write_csv(rows, names, target) if form == "csv" else write_jsonl(rows, target)
 
 
 def _run(deployment: Path, rpc: list[str], allow_private: bool, scope: Scope) -> Audit:

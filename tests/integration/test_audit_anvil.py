@@ -49,6 +49,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         world.add_payee("north")
         world.add_payer("alice", {"north": 100_000})
         yield Lab(world, rpc, deployment)
+        world.chain.client.close()
 
 
 def test_verify__honest_market_on_anvil__finds_nothing(lab: Lab) -> None:
