@@ -15,8 +15,8 @@ import pytest
 
 from node.adapters.chain.accounts import UnlockedAccount, send_and_wait, unlocked_account
 from node.adapters.chain.evm import EvmChain, connect
+from node.adapters.clock import SystemClock
 from node.adapters.keys import LocalSigner, Secret
-from node.cli.common import SystemClock
 from node.cli.deploying import SetTimes, Wishes, deploy_set
 from node.cli.session import KeyOptions, Session
 from node.core.transactions import Call, TxReceipt

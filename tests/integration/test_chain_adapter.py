@@ -8,8 +8,8 @@ from node.adapters.chain.abi import load_artifact
 from node.adapters.chain.creating import check_code
 from node.adapters.chain.evm import connect
 from node.adapters.chain.views import Views
+from node.adapters.clock import SystemClock
 from node.adapters.keys import LocalSigner, Secret
-from node.cli.common import SystemClock
 from node.core.errors import BadConfig, CallReverted, ChainUnavailable, TxRefused
 from node.core.transactions import Call, TxFields
 from node.core.types import Seconds

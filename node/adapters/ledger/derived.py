@@ -10,6 +10,7 @@ from node.adapters.ledger.tables import account, lane, pair
 from node.adapters.ledger.upsert import add_missing, put
 from node.core.facts import ChainEvent, Kind, Subject
 from node.core.folds import replay_lane, replay_pair, replay_payee, replay_provider, replay_signer
+from node.core.types import Amount
 
 
 def derive(connection: Connection, subjects: Iterable[Subject], finalised: int) -> None:
@@ -36,21 +37,24 @@ def _lock_pair(connection: Connection, key: bytes) -> int:
 
 
 def _put_lane(connection: Connection, key: bytes, events: Sequence[ChainEvent], _finalised: int) -> None:
-    """`claimed` at the head. The pair's committed follows by what the lane's share of it changes (rule 2)."""
+    put_claimed(connection, key, replay_lane(events).claimed)
+
+
+def put_claimed(connection: Connection, key: bytes, claimed: Amount) -> None:
+    """A lane's `claimed` at the head; its pair's committed follows by what the lane's share changes (rule 2)."""
     committed = _lock_pair(connection, key)
-    claimed = replay_lane(events).claimed
     own = (lane.c.payer == key[:20], lane.c.payee == key[20:40], lane.c.lane == key[40:])
     row = connection.execute(select(lane.c.id, lane.c.claimed).where(*own)).first()
+    before, charged = 0, 0
     if row is None:
         made = insert(lane).values(payer=key[:20], payee=key[20:40], lane=key[40:], claimed=claimed)
         connection.execute(made)
-        before, charged = 0, 0
     else:
-        totals = select(account.c.charged).where(account.c.lane_id == row.id).order_by(account.c.generation.desc())
-        before, charged = row.claimed, connection.execute(totals.limit(1)).scalar() or 0
+        newest = select(account.c.charged).where(account.c.lane_id == row.id).order_by(account.c.generation.desc())
+        before, charged = row.claimed, connection.execute(newest.limit(1)).scalar() or 0
         connection.execute(update(lane).where(lane.c.id == row.id).values(claimed=claimed))
-    share = committed - max(charged, before) + max(charged, claimed)
-    connection.execute(update(pair).where(pair.c.payer == key[:20], pair.c.payee == key[20:40]).values(committed=share))
+    total = committed - max(charged, before) + max(charged, claimed)
+    connection.execute(update(pair).where(pair.c.payer == key[:20], pair.c.payee == key[20:40]).values(committed=total))
 
 
 def _put_signer(connection: Connection, key: bytes, events: Sequence[ChainEvent], finalised: int) -> None:

@@ -6,7 +6,7 @@ statement caches hold ten texts a table, not a thousand.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -119,6 +119,8 @@ class Door:
         """A writing transaction: durable when the block has ended, undone by any error."""
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+            if self.words.mark == "%s":  # we say BEGIN ourselves, as with SQLite
+                self._connection.driver_connection.autocommit = True  # type: ignore[union-attr]
         cursor = self._connection.cursor()
         try:
             cursor.execute(self.words.begin)
@@ -127,8 +129,7 @@ class Door:
         except BaseException:
             self.shut()
             raise
-        finally:
-            cursor.close()
+        cursor.close()
 
     def _commit(self, cursor: Any) -> None:  # noqa: ANN401 -- the driver's cursor
         try:
@@ -137,7 +138,10 @@ class Door:
             raise CommitUnknownError from exc
 
     def shut(self) -> None:
-        """Close the connection; whatever it had not committed is undone by the database."""
-        if self._connection is not None:
-            self._connection.invalidate()
-            self._connection = None
+        """Undo what was not committed and close. The explicit rollback matters: SQLite keeps the lock of a connection
+        that was closed while an unfinished statement of it is still referenced (by a traceback, say)."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.rollback()
+            connection.invalidate()
