@@ -58,7 +58,7 @@ def main() -> None:
     straggler = subprocess.Popen([sys.executable, "-c", STRAGGLER])
     (notes / f"pids-{os.getpid()}").write_text(f"{os.getpid()} {straggler.pid}")
     if fate == "crash" or (notes / "broken").exists():
-        print("(APIServer pid=1) WARNING 11-21 21:00:00 [x.py:1] this may cause OSError: too many files", flush=True)  # noqa: T201
+        print("(APIServer pid=1) WARNING 11-21 21:00:00 [x.py:1] this may cause OSError: too many files", flush=True)
         sys.exit("(APIServer pid=1) ERROR 11-21 21:00:00 [core.py:1] RuntimeError: not enough memory for the KV cache")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(flag("--port"))), Handler)
     server.daemon_threads = False  # what is in flight may finish

@@ -28,11 +28,14 @@ def main(arguments: list[str]) -> int:
     _hold_lock(f"{folder}/{LOCK_FILE}")
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603
     signal.signal(signal.SIGTERM, lambda *_: _pass_on(child.pid, signal.SIGTERM))
-    threading.Thread(target=_watch_lifeline, args=(child, folder), daemon=True).start()
+    orphaned = threading.Event()
+    threading.Thread(target=_watch_lifeline, args=(child.pid, orphaned), daemon=True).start()
     # Not reaped yet: while it is a zombie its group id cannot belong to anybody else.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     kill_group(child.pid)
     code = child.wait()
+    if orphaned.is_set():
+        shutil.rmtree(folder, ignore_errors=True)  # else the supervisor reads the log first, then removes it
     return 128 - code if code < 0 else code
 
 
@@ -42,12 +45,12 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _watch_lifeline(child: subprocess.Popen[bytes], folder: str) -> None:
+def _watch_lifeline(group: int, orphaned: threading.Event) -> None:
+    """Only kills; the main thread, which the kill wakes, does the rest."""
     while os.read(0, 1):
         pass
-    kill_group(child.pid)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(128 + signal.SIGKILL)
+    orphaned.set()
+    kill_group(group)
 
 
 def _pass_on(process_id: int, sign: int) -> None:
