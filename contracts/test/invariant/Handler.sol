@@ -11,6 +11,8 @@ import {World} from "./World.sol";
 contract Handler is World {
     using Messages for *;
 
+    uint256 public steps;
+
     constructor(PlainToken token_) {
         vm.chainId(31_337);
         vm.warp(1_800_000_000);
@@ -21,6 +23,7 @@ contract Handler is World {
 
     modifier counted(bytes32 what) {
         ++calls[what];
+        ++steps;
         _;
     }
 
@@ -74,14 +77,14 @@ contract Handler is World {
     }
 
     function raiseCap(uint256 who, uint128 more) external counted("raiseCap") {
-        SignerState memory state = escrow.signerState(vm.addr(laneKeys[who % PAYERS][1]));
+        SignerState memory state = escrow.signerState(lanes[who % PAYERS][1]);
         if (state.thawEnd != 0 || state.cap > type(uint128).max / 2) return;
         vm.prank(state.payer);
-        escrow.raiseSignerCap(vm.addr(laneKeys[who % PAYERS][1]), state.cap + 1 + more / 4);
+        escrow.raiseSignerCap(lanes[who % PAYERS][1], state.cap + 1 + more / 4);
     }
 
     function endSigner(uint256 who) external counted("endSigner") {
-        address signer_ = vm.addr(laneKeys[who % PAYERS][1]);
+        address signer_ = lanes[who % PAYERS][1];
         SignerState memory state = escrow.signerState(signer_);
         if (state.revoked || (state.thawEnd != 0 && block.timestamp < state.thawEnd)) return;
         vm.prank(state.payer);
@@ -93,19 +96,21 @@ contract Handler is World {
     function serve(uint256 who, uint256 whom, uint256 lane, uint128 charge) external counted("serve") {
         (who, whom, lane) = (who % PAYERS, whom % PAYEES, lane % 2);
         charge = uint128(bound(charge, 0, 2000e6));
-        address laneOf = vm.addr(laneKeys[who][lane]);
+        address laneOf = lanes[who][lane];
         Book storage book = books[payers[who]][payees[whom]][laneOf];
         if (book.charged + charge > MOST) return;
         book.charged += charge;
         Item memory item = _itemFor(who, whom, lane, book.charged, book.charged + charge);
         book.items.push(item);
-        book.receipts.push(_receiptOf(_claimOf(item, laneOf), item.seq, book.charged));
+        SignedReceipt memory receipt = _receiptOf(_claimOf(item, laneOf), item.seq, book.charged);
+        book.receipts.push(receipt);
+        book.receiptSigs.push(_sign(operatorKeys[whom], receipt.hash()));
     }
 
     /// @dev By anyone, any claim ever signed, in any order: replays included (P1).
     function claimAny(uint256 who, uint256 whom, uint256 lane, uint256 which) external counted("claimAny") {
         (who, whom, lane) = (who % PAYERS, whom % PAYEES, lane % 2);
-        Book storage book = books[payers[who]][payees[whom]][vm.addr(laneKeys[who][lane])];
+        Book storage book = books[payers[who]][payees[whom]][lanes[who][lane]];
         if (book.items.length == 0) return;
         uint256 before = _earned(payees[whom]);
         PairState memory pair = escrow.pairs(payers[who], payees[whom]);
@@ -122,7 +127,7 @@ contract Handler is World {
         uint256 n = 0;
         for (uint256 i = 0; i < items.length; ++i) {
             (uint256 a, uint256 b, uint256 c) = (i % PAYERS, i / PAYERS % PAYEES, i / PAYERS / PAYEES);
-            Book storage book = books[payers[a]][payees[b]][vm.addr(laneKeys[a][c])];
+            Book storage book = books[payers[a]][payees[b]][lanes[a][c]];
             if (book.items.length == 0 || !_coverSuffices(a, b)) continue;
             items[n++] = book.items[uint256(keccak256(abi.encode(seed, i))) % book.items.length];
         }
@@ -192,13 +197,12 @@ contract Handler is World {
     /// @dev INV9: no two things an honest operator signed in one generation convict it.
     function accuseHonest(uint256 who, uint256 lane, uint256 a, uint256 b) external counted("accuseHonest") {
         (who, lane) = (who % PAYERS, lane % 2);
-        Book storage book = books[payers[who]][payees[0]][vm.addr(laneKeys[who][lane])];
+        Book storage book = books[payers[who]][payees[0]][lanes[who][lane]];
         if (book.items.length == 0) return;
-        (Claim memory claim, Signature memory sig) =
-            _claimSigned(book.items[a % book.items.length], 0, vm.addr(laneKeys[who][lane]));
-        SignedReceipt memory receipt = book.receipts[b % book.receipts.length];
-        Signature memory receiptSig = _sign(operatorKeys[0], receipt.hash());
-        try escrow.challengeOverclaim(claim, sig, receipt, receiptSig) {
+        Item memory item = book.items[a % book.items.length];
+        uint256 r = b % book.receipts.length;
+        Claim memory claim = _claimOf(item, lanes[who][lane]);
+        try escrow.challengeOverclaim(claim, item.claimSig, book.receipts[r], book.receiptSigs[r]) {
             assertTrue(false, "INV9");
         } catch {}
     }
@@ -222,7 +226,7 @@ contract Handler is World {
     function stranger_(uint256 whom, uint128 dust, uint256 kind) external counted("stranger") {
         bytes32 before = _victims();
         address payee_ = payees[whom % PAYEES];
-        address signer_ = vm.addr(laneKeys[whom % PAYERS][1]);
+        address signer_ = lanes[whom % PAYERS][1];
         bytes[13] memory moves = [
             abi.encodeCall(IEscrow.allot, (_one(payee_), _one(dust % 2))),
             abi.encodeCall(IEscrow.requestThaw, (_one(payee_), _one(dust % 2))),
@@ -334,7 +338,7 @@ contract Handler is World {
         PairState memory pair = escrow.pairs(payers[a], payees[b]);
         uint256 owed = 0;
         for (uint256 c = 0; c < 2; ++c) {
-            address lane = vm.addr(laneKeys[a][c]);
+            address lane = lanes[a][c];
             uint128 claimed = escrow.laneState(payers[a], payees[b], lane).claimed;
             uint128 charged = books[payers[a]][payees[b]][lane].charged;
             owed += charged > claimed ? charged - claimed : 0;
@@ -342,53 +346,53 @@ contract Handler is World {
         return owed <= pair.allotted - pair.claimed;
     }
 
-    // ----------------------------------------------------------------------------- what the invariants ask (see there)
-    function checkSolvent() external view {
-        uint256 owed = _sumOfPayers() + _sumOfEarnings() + escrow.burnt() + donatedToEscrow;
-        assertEq(token.balanceOf(address(escrow)), owed, "INV1 escrow");
-        assertEq(
-            token.balanceOf(address(registry)), _sumOfStake() + registry.burnt() + donatedToRegistry, "INV1 registry"
-        );
+    // ------------------------------------------------------------------------------------------------ the invariants
+    /// @dev INV1 to INV4 and INV10 over everybody, in one walk.
+    function check() external {
+        uint256 owed = escrow.burnt() + donatedToEscrow + escrow.free(stranger);
+        uint256 claimed = 0;
+        uint256 back = 0;
+        for (uint256 a = 0; a < PAYERS; ++a) {
+            (uint256 has, uint256 gone) = _checkPairsOf(a);
+            has += escrow.free(payers[a]);
+            // INV4: own calls, claims on signed ceilings, and what is given back: nothing else moves a payer's money.
+            assertEq(has + takenOut[payers[a]] + gone, putIn[payers[a]] + givenBack[payers[a]], "INV4");
+            (owed, claimed, back) = (owed + has, claimed + gone, back + givenBack[payers[a]]);
+        }
+        _checkHoldings(owed, claimed, back);
     }
 
-    function checkLanes() external {
-        for (uint256 i = 0; i < PAYERS * PAYEES; ++i) {
-            (uint256 a, uint256 b) = (i % PAYERS, i / PAYERS);
-            uint256 sum = 0;
-            for (uint256 c = 0; c < 2; ++c) {
-                address lane = vm.addr(laneKeys[a][c]);
-                Book storage book = books[payers[a]][payees[b]][lane];
-                uint128 claimed = escrow.laneState(payers[a], payees[b], lane).claimed;
-                assertGe(claimed, book.lastClaimed, "INV2 never decreases");
-                assertLe(claimed, book.ceiling, "INV3");
-                book.lastClaimed = claimed;
-                sum += claimed;
-            }
+    function _checkHoldings(uint256 owed, uint256 claimed, uint256 back) private view {
+        uint256 earned = 0;
+        uint256 staked = registry.burnt() + donatedToRegistry;
+        for (uint256 b = 0; b < PAYEES; ++b) {
+            earned += _earned(payees[b]);
+            staked += registry.slashable(payees[b]);
+        }
+        assertEq(token.balanceOf(address(escrow)), owed + earned, "INV1 escrow");
+        assertEq(token.balanceOf(address(registry)), staked, "INV1 registry");
+        // What payees earned is somewhere: held, collected, given back or burnt (which may include stake).
+        assertGe(earned + paidToPayees + escrow.burnt() + back, claimed, "INV10");
+        assertLe(earned + paidToPayees + escrow.burnt(), claimed, "INV10");
+    }
+
+    function _checkPairsOf(uint256 a) private returns (uint256 has, uint256 gone) {
+        for (uint256 b = 0; b < PAYEES; ++b) {
+            uint256 sum = _checkLane(a, b, 0) + _checkLane(a, b, 1);
             PairState memory pair = escrow.pairs(payers[a], payees[b]);
             assertEq(sum, pair.claimed, "INV2 lanes make the pair");
             assertLe(pair.claimed, pair.allotted, "INV2 claimed <= allotted");
             assertLe(pair.thawing, pair.allotted, "cover cannot underflow");
+            has += pair.allotted - pair.claimed;
+            gone += pair.claimed;
         }
     }
 
-    /// @dev INV4: a payer's money changes by its own calls, by claims on signed ceilings, and by what is given back.
-    function checkPayers() external view {
-        for (uint256 i = 0; i < PAYERS; ++i) {
-            uint256 has = escrow.free(payers[i]) + _locked(payers[i]);
-            assertEq(
-                has + takenOut[payers[i]] + _claimedFrom(payers[i]), putIn[payers[i]] + givenBack[payers[i]], "INV4"
-            );
-        }
-    }
-
-    /// @dev Nothing is created between payers and payees: claimed = earned + collected + taken back or burnt.
-    function checkEarnings() external view {
-        uint256 claimed = 0;
-        uint256 back = 0;
-        for (uint256 i = 0; i < PAYERS; ++i) {
-            claimed += _claimedFrom(payers[i]);
-            back += givenBack[payers[i]];
-        }
-        assertGe(_sumOfEarnings() + paidToPayees + escrow.burnt() + back, claimed, "INV10 escrow");
+    function _checkLane(uint256 a, uint256 b, uint256 c) private returns (uint128 claimed) {
+        Book storage book = books[payers[a]][payees[b]][lanes[a][c]];
+        claimed = escrow.laneState(payers[a], payees[b], lanes[a][c]).claimed;
+        assertGe(claimed, book.lastClaimed, "INV2 never decreases");
+        assertLe(claimed, book.ceiling, "INV3");
+        book.lastClaimed = claimed;
     }
 }

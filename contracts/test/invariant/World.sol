@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Item, Signature, Status} from "../../src/interfaces/IEscrow.sol";
+import {EarningsState, Item, Signature, Status} from "../../src/interfaces/IEscrow.sol";
 import {Claim, Messages, Receipt as SignedReceipt, SignerConsent} from "../../src/libraries/Messages.sol";
 import {Fixture} from "../base/Fixture.sol";
 import {PlainToken} from "../base/Tokens.sol";
@@ -23,6 +23,7 @@ abstract contract World is Fixture {
     uint256[PAYEES] internal operatorKeys;
     /// @dev Two lanes a payer: its own key, and one further signer.
     uint256[2][PAYERS] internal laneKeys;
+    address[2][PAYERS] internal lanes;
 
     struct Book {
         uint128 charged;
@@ -31,6 +32,7 @@ abstract contract World is Fixture {
         uint64 seq;
         Item[] items;
         SignedReceipt[] receipts;
+        Signature[] receiptSigs;
     }
 
     mapping(address payer => mapping(address payee => mapping(address lane => Book))) internal books;
@@ -51,6 +53,7 @@ abstract contract World is Fixture {
             payees[i] = i == 2 ? payers[i] : makeAddr(string.concat("payee ", vm.toString(i)));
             (, laneKeys[i][1]) = makeAddrAndKey(string.concat("signer ", vm.toString(i)));
             laneKeys[i][0] = payerKeys[i];
+            lanes[i] = [payers[i], vm.addr(laneKeys[i][1])];
             _setOperator(payees[i], vm.addr(operatorKeys[i]));
             _authorize(payers[i], laneKeys[i][1], MOST);
             _approve(payers[i]);
@@ -76,7 +79,7 @@ abstract contract World is Fixture {
         item.payee = payees[payee_];
         item.generation = escrow.payees(item.payee).generation;
         (item.cumulative, item.ceiling) = (cumulative, ceiling);
-        Book storage book = books[item.payer][item.payee][vm.addr(laneKeys[payer_][lane])];
+        Book storage book = books[item.payer][item.payee][lanes[payer_][lane]];
         book.seq = _later(book.seq);
         item.seq = book.seq;
         item.count = uint32(book.receipts.length);
@@ -100,40 +103,9 @@ abstract contract World is Fixture {
     }
 
     // ---------------------------------------------------------------------------------------------------------- sums
-    function _sumOfPayers() internal view returns (uint256 sum) {
-        for (uint256 i = 0; i < PAYERS; ++i) {
-            sum += escrow.free(payers[i]) + _locked(payers[i]);
-        }
-        sum += escrow.free(stranger);
-    }
-
-    function _locked(address payer_) internal view returns (uint256 sum) {
-        for (uint256 j = 0; j < PAYEES; ++j) {
-            sum += escrow.pairs(payer_, payees[j]).allotted - escrow.pairs(payer_, payees[j]).claimed;
-        }
-    }
-
-    function _claimedFrom(address payer_) internal view returns (uint256 sum) {
-        for (uint256 j = 0; j < PAYEES; ++j) {
-            sum += escrow.pairs(payer_, payees[j]).claimed;
-        }
-    }
-
-    function _sumOfEarnings() internal view returns (uint256 sum) {
-        for (uint256 j = 0; j < PAYEES; ++j) {
-            sum += _earned(payees[j]);
-        }
-    }
-
     function _earned(address payee_) internal view returns (uint256) {
-        return uint256(escrow.earningsOf(payee_).released) + escrow.earningsOf(payee_).previous
-            + escrow.earningsOf(payee_).current;
-    }
-
-    function _sumOfStake() internal view returns (uint256 sum) {
-        for (uint256 j = 0; j < PAYEES; ++j) {
-            sum += registry.slashable(payees[j]);
-        }
+        EarningsState memory state = escrow.earningsOf(payee_);
+        return uint256(state.released) + state.previous + state.current;
     }
 
     /// @dev Everything a stranger must not change, of everybody.
@@ -142,7 +114,7 @@ abstract contract World is Fixture {
         for (uint256 i = 0; i < PAYERS; ++i) {
             all = bytes.concat(
                 all,
-                abi.encode(escrow.signerState(vm.addr(laneKeys[i][1])), escrow.payees(payees[i])),
+                abi.encode(escrow.signerState(lanes[i][1]), escrow.payees(payees[i])),
                 abi.encode(registry.provider(payees[i]), escrow.free(payers[i]), _earned(payees[i]))
             );
             for (uint256 j = 0; j < PAYEES; ++j) {
