@@ -44,6 +44,23 @@ class Books:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
+    @property
+    def connection(self) -> Connection:
+        """The open transaction, for modules with tables of their own (settlements)."""
+        return self._db
+
+    def load_cursor(self, name: str, first: int) -> int:
+        """The next block to read."""
+        query = select(tables.cursor.c.block_number).where(tables.cursor.c.name == name)
+        found = self._db.execute(query).scalar()
+        return first if found is None else int(found)
+
+    def save_cursor(self, name: str, following: int) -> None:
+        """In the same transaction as what was read, so that nothing is skipped."""
+        statement = insert(tables.cursor).values(name=name, block_number=following)
+        keys = ["name"]
+        self._db.execute(statement.on_conflict_do_update(index_elements=keys, set_={"block_number": following}))
+
     # ------------------------------------------------------------------------------------------------- purses
 
     def load_purse(self, key: LaneKey) -> Purse:

@@ -179,10 +179,12 @@ class ChainReader:
         (state,) = self._read("laneState", key.payer, key.payee, key.lane)
         return Amount(int(state[0]))
 
-    def read_listings(self, first: int, count: int) -> list[Listing]:
-        """One page of the registry, listed providers only."""
+    def read_listings(self, first: int, count: int) -> list[Listing] | None:
+        """One page of the registry, listed providers only; None past the end."""
         data = self._eth_call(self.deployment.registry, self._providers.encode(first, count))
         rows = self._providers.decode(data)[0]
+        if not rows:
+            return None
         return [Listing(_address(row[0]), str(row[6]), Bytes32(row[5]), Amount(int(row[3]))) for row in rows if row[1]]
 
     def finalised_block(self) -> int:

@@ -16,7 +16,7 @@ from node.client.x402 import PAYMENT, Refusal, SignedReceipt, parse_refusal, rec
 from node.core.errors import BadVoucher, PeerFailed, Refused, Unavailable, WwwserveError
 from node.core.types import Status
 
-HTTP_OK = 200
+HTTP_OK, HTTP_BUG = 200, 500
 ATTEMPTS = 6
 """Sends of one id to one provider, with growing pauses: about 4 s in all."""
 PLAIN_TIMEOUT = 600.0
@@ -24,12 +24,12 @@ ERROR_LIMIT = 1 << 20
 LATE_RECEIPT_PAUSES = (0.3, 1.0, 3.0, 10.0, 30.0)
 """When to ask for the receipt of an answer that was cut or that we hung up on."""
 
-OWN_FAULT = frozenset({"bad_request", "prompt_too_long", "price_too_low"})
+OWN_FAULT = frozenset({"bad_request", "prompt_too_long", "price_too_low", "too_large"})
 """Every provider would say the same."""
 NEEDS_FRESH_TERMS = frozenset({"stale_terms", "stale_generation", "wrong_terms"})
 NEEDS_RESYNC = frozenset({"ceiling_too_low", "lane_frozen"})
-UNKNOWN = frozenset({"", "internal_error", "broken"})
-"""No word of a node of ours that it served nothing: a proxy's page or a crash in mid-request."""
+UNKNOWN = frozenset({"", "ledger_unavailable"})
+"""No word of a node of ours that it served nothing: a proxy's page, or books that cannot say."""
 
 
 class NodeRefused(Refused):
@@ -146,7 +146,7 @@ def _refused(trade: Trade, reply: Reply) -> Flow[SignedReceipt | None]:
     receipt = _receipt_in(reply)
     if receipt is not None:
         yield from _take_ended(trade, receipt)
-    if said.code in UNKNOWN or said.code == "in_progress":
+    if said.code in UNKNOWN or said.status == HTTP_BUG or said.code == "in_progress":
         trade.is_unknown = True
         yield Sleep(said.retry_after)
         return None

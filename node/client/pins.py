@@ -13,6 +13,8 @@ from node.core.types import Bytes32
 from node.core.wire import bytes_of, hex_of
 
 SHIPPED = Path(__file__).with_name("pins.json")
+ANY_MODEL = "*"
+"""A pin under this name is trusted for every model name."""
 ARTIFACT_LIMIT = 32 << 20
 """Protocol: tokenizer and template are at most 32 MiB each."""
 
@@ -69,7 +71,7 @@ def add_pin(file: Path, model: str, pin: Pin) -> None:
 
 def check_pinned(pins: Pins, model: str, pin: Pin) -> None:
     """Raises BadConfig, with the command that would add the pin."""
-    if pin in pins.get(model, frozenset()):
+    if pin in pins.get(model, frozenset()) or pin in pins.get(ANY_MODEL, frozenset()):
         return
     tokenizer, template = hex_of(pin.tokenizer), hex_of(pin.template)
     raise BadConfig(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node.client.wallet import BudgetReached
@@ -21,6 +21,8 @@ class Ask:
     body: bytes
     fields: Mapping[str, Any]
     retry_key: str = ""
+    ids: list[Bytes32] = field(default_factory=list, compare=False)
+    """Request ids begun for it, newest last: what tells a retry apart from a twin."""
 
     @property
     def model(self) -> str:

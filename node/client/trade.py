@@ -126,6 +126,7 @@ def _reserve(blank: Purchase, provider: Provider, ask: Ask, payer: Payer) -> Flo
         except ExposureReached as exc:
             refusal = exc
             continue
+        ask.ids.append(purchase.request_id)
         return purchase, purse
     raise refusal or Broken("a payer without a signer cannot pay")
 

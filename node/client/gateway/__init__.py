@@ -1,0 +1,1 @@
+"""The local gateway: plain OpenAI on the loopback, paid requests behind it."""
