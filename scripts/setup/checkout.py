@@ -19,7 +19,8 @@ from . import node_js
 from .errors import SetupError
 from .pip import pip_install, venv_python
 from .progress import Step, say
-from .stamps import digest_of, locked, mark_unfinished, read_stamp, write_stamp
+from .stamps import UNFINISHED, digest_of, locked, mark_unfinished, read_stamp, write_stamp
+from .system import ensure_system_packages
 from .venvs import make_venv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ class Wanted:
     extras: tuple[str, ...]
     npm: bool = True
     force: bool = False
+    system: bool = False
 
     @property
     def venv(self) -> Path:
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     if bad:
         say(f"bootstrap: {bad[0]!r} is not the name of an extra")
         return 2
-    wanted = Wanted(ROOT, extras, npm=not args.no_npm, force=args.force)
+    wanted = Wanted(ROOT, extras, npm=not args.no_npm, force=args.force, system=args.system_packages)
     try:
         return _report(wanted, as_json=args.json) if args.check else _set_up(wanted)
     except SetupError as exc:
@@ -80,7 +82,8 @@ def set_up(wanted: Wanted) -> bool:
     with locked(wanted.root / ".cache" / "bootstrap.lock", "bootstrap"):
         python_done = _set_up_python(wanted)
         npm_done = wanted.npm and _set_up_npm(wanted)
-    return python_done or npm_done
+        system_done = wanted.system and ensure_system_packages()
+    return python_done or npm_done or system_done
 
 
 def inspect(wanted: Wanted) -> Present:
@@ -118,14 +121,15 @@ def _set_up_python(wanted: Wanted) -> bool:
     reason = _reason_to_install(wanted)
     if not reason:
         return False
+    extras = sorted({*wanted.extras, *_installed_extras(wanted)})
     if _must_remake(wanted):
         with Step(f"Python environment .venv ({reason})") as step:
             make_venv(wanted.venv, step)
     mark_unfinished(wanted.venv)
-    target = f".[{','.join(wanted.extras)}]" if wanted.extras else "."
+    target = f".[{','.join(extras)}]" if extras else "."
     with Step(f"Python packages {target}") as step:
         pip_install(wanted.venv, ["-e", target], step, cwd=wanted.root)
-    write_stamp(wanted.venv, inputs=_python_inputs(wanted), root=str(wanted.root))
+    write_stamp(wanted.venv, inputs=_python_inputs(wanted), extras=extras, root=str(wanted.root))
     return True
 
 
@@ -158,7 +162,9 @@ def _reason_to_install(wanted: Wanted) -> str:
         return "not finished"
     if stamp.get("root") != str(wanted.root):
         return "the checkout was moved"
-    return "" if stamp.get("inputs") == _python_inputs(wanted) else "pyproject.toml changed"
+    if stamp.get("inputs") != _python_inputs(wanted):
+        return "pyproject.toml changed"
+    return "" if set(wanted.extras) <= set(_installed_extras(wanted)) else "more extras are wanted"
 
 
 def _must_remake(wanted: Wanted) -> bool:
@@ -169,7 +175,7 @@ def _must_remake(wanted: Wanted) -> bool:
     unusable = not os.access(venv_python(wanted.venv), os.X_OK) or not _is_own_python_fit(wanted)
     stamp = read_stamp(wanted.venv)
     moved = bool(stamp) and stamp.get("root") != str(wanted.root)
-    interrupted = (wanted.venv / ".wwwserve-unfinished").exists()
+    interrupted = (wanted.venv / UNFINISHED).exists()
     return unusable or moved or interrupted or wanted.force
 
 
@@ -184,7 +190,13 @@ def _is_own_python_fit(wanted: Wanted) -> bool:
 
 
 def _python_inputs(wanted: Wanted) -> str:
-    return digest_of(wanted.root / "pyproject.toml", ",".join(wanted.extras))
+    return digest_of(wanted.root / "pyproject.toml")
+
+
+def _installed_extras(wanted: Wanted) -> list[str]:
+    """Extras are only ever added: `make test` and `make demo` ask for different ones in turn."""
+    extras = read_stamp(wanted.venv).get("extras")
+    return [str(name) for name in extras] if isinstance(extras, list) else []
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--extras", default=DEFAULT_EXTRAS, help=f"extras of pyproject.toml (default {DEFAULT_EXTRAS})")
     parser.add_argument("--no-npm", action="store_true", help="leave Node.js and the npm packages alone")
+    parser.add_argument(
+        "--system-packages", action="store_true", help="as root on Debian: what more tests need, if missing"
+    )
     parser.add_argument("--force", action="store_true", help="make everything anew")
     parser.add_argument("--check", action="store_true", help="report what is present and exit 0 or 1")
     parser.add_argument("--json", action="store_true", help="with --check: one JSON object on standard output")

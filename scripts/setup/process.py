@@ -36,6 +36,7 @@ def run(
         child = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
             errors="replace", cwd=cwd, env=dict(env) if env is not None else None, start_new_session=True,
+            close_fds=False,  # the lock (stamps.locked) goes along; nothing else is inheritable
         )  # fmt: skip
     except OSError as exc:
         raise SetupError(f"{argv[0]} could not be started: {exc}") from exc

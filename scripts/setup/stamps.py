@@ -65,7 +65,10 @@ def mark_unfinished(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, title: str) -> Iterator[None]:
-    """Hold an exclusive file lock; the kernel drops it when the holder dies, so a stale lock cannot exist."""
+    """Hold an exclusive file lock. The kernel drops it when its holders have died, so a stale lock cannot exist.
+
+    Child commands inherit it (`process.run`): if we are killed, pip may still be writing, and the next run waits.
+    """
     if sys.platform == "win32":
         raise SetupError("Windows is not supported directly: use the Windows Subsystem for Linux.")
     import fcntl  # noqa: PLC0415 - does not exist on Windows, which must get the sentence above
@@ -74,6 +77,7 @@ def locked(path: Path, title: str) -> Iterator[None]:
     with path.open("a+") as file:
         if not _try_lock(file.fileno()):
             _wait_for(file.fileno(), title)
+        os.set_inheritable(file.fileno(), True)
         try:
             yield
         finally:
