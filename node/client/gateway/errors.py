@@ -31,6 +31,7 @@ STATUS: dict[type[e.WwwserveError], tuple[int, str]] = {
     wallet.ExposureReached: (402, PAYMENT),
     wallet.PayeeStopped: (402, PAYMENT),
     AlreadyPaid: (409, PAYMENT),
+    e.InProgress: (409, PAYMENT),
     UntrustedProvider: (502, UNAVAILABLE),
     PayeeCheated: (502, UNAVAILABLE),
     AnswerCut: (502, UNAVAILABLE),
