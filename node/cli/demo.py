@@ -139,11 +139,11 @@ def _bought(market: Market, heard: Heard) -> Bought:
 
 def _mined(market: Market) -> list[Mined]:
     rows = [
-        Mined(title, sent["what"], sent["hash"], int(sent["gas_used"]))
+        Mined(title.removeprefix("registration of "), sent["what"], sent["hash"], int(sent["gas_used"]))
         for title, said in market.log
         for sent in said.get("transactions", ())
     ]
-    return rows + [Mined("settlement", "claim", tx_hash, gas) for tx_hash, gas in market.settlements()]
+    return rows + [Mined("settling", "claim", tx_hash, gas) for tx_hash, gas in market.settlements()]
 
 
 def _finish(report: MarketReport, contracts: Contracts, console: Console, *, json_out: bool) -> None:
@@ -151,8 +151,8 @@ def _finish(report: MarketReport, contracts: Contracts, console: Console, *, jso
         sys.stdout.write(json.dumps(report.to_json(), indent=2) + "\n")
     show_report(report, contracts, console)
     console.print(
-        "\n[bold]Next[/bold]: `make devnet` keeps such a market running and prints a curl line; "
-        "docs/provider.md and docs/client.md\nsay how to do the same on a real network.",
+        "\n[bold]Next[/bold]  `make devnet` keeps such a market running and prints a curl line;\n"
+        "      docs/provider.md and docs/client.md say how to do it on a real network.",
     )
     if not report.audit.get("ok"):
         console.print("[red]demo: the audit found something[/red]")

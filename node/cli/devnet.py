@@ -15,7 +15,7 @@ from rich.console import Console
 from node.cli.common import fail
 from node.cli.devmarket.builder import EngineWish, build_market
 from node.cli.devmarket.market import ROOT, Market
-from node.cli.devmarket.processes import ProcessFailed, Processes
+from node.cli.devmarket.processes import Processes, ProcessFailed
 from node.cli.devmarket.steps import Steps
 from node.core.errors import BadConfig, WwwserveError
 

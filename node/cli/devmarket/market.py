@@ -128,7 +128,7 @@ class Market:
 
     def deploy(self) -> None:
         """Registry, escrow and the development currency."""
-        self.run("deploy", "deploy", "--rpc", self.chain.url, "--dev-account", 0, "--out", self.deployment, "--yes")
+        self.run("deployer", "deploy", "--rpc", self.chain.url, "--dev-account", 0, "--out", self.deployment, "--yes")
 
     def make_key(self, name: str) -> Key:
         """A new key with coin for gas."""
@@ -193,7 +193,7 @@ class Market:
         self.client = self.make_key("client")
         amounts = [argument for p in self.providers for argument in ("--allot", f"{p.owner}={PREPAID}")]
         self.run(
-            "prepayment",
+            "client",
             *("prepay", "deposit", "--deployment", self.deployment, "--rpc", self.chain.url),
             *("--keystore", self.client.keystore, "--password-file", self.client.password_file),
             *("--amount", PREPAID * len(self.providers), *amounts, "--mint-dev", "--yes"),

@@ -62,29 +62,43 @@ def show_report(report: MarketReport, contracts: Contracts, console: Console) ->
 
 
 def _show_answers(report: MarketReport, contracts: Contracts, console: Console) -> None:
-    columns = ("answer", "paid to", "prompt", "completion", "price per 1M tokens", "charge")
-    table = _table("Who paid whom for what", *columns)
+    table = _table(
+        "Who paid whom for what",
+        "answer",
+        "client paid",
+        "prompt",
+        "completion",
+        f"{contracts.symbol} per 1M",
+        "charge",
+    )
+    table.columns[1].justify = "left"
     for bought in report.bought:
         prices = " / ".join(units(p, contracts.decimals) for p in (bought.price_prompt, bought.price_completion))
         table.add_row(
             bought.what,
             bought.provider,
-            f"{bought.prompt_tokens:,} tokens",
-            f"{bought.completion_tokens:,} tokens",
-            f"{prices} {contracts.symbol}",
-            f"{units(bought.charge, contracts.decimals)} {contracts.symbol}",
+            f"{bought.prompt_tokens:,} tok",
+            f"{bought.completion_tokens:,} tok",
+            prices,
+            units(bought.charge, contracts.decimals),
         )
     console.print(table)
 
 
 def _show_transactions(report: MarketReport, console: Console) -> None:
-    table = _table("Transactions", "who", "what", "gas", "hash")
+    """The hash stands under what was done, whole: it is there to be copied."""
+    table = _table("Transactions", "who", "what, and its hash", "gas")
     table.columns[1].justify = "left"
-    table.columns[3].justify = "left"
+    who = ""
     for mined in report.mined:
-        table.add_row(mined.who, mined.what, f"{mined.gas_used:,}", mined.tx_hash)
+        if mined.who != who and who:
+            table.add_section()
+        table.add_row(
+            "" if mined.who == who else mined.who, f"{mined.what}\n[dim]{mined.tx_hash}[/dim]", f"{mined.gas_used:,}"
+        )
+        who = mined.who
     table.add_section()
-    table.add_row("all", "", f"{sum(mined.gas_used for mined in report.mined):,}", "")
+    table.add_row("all", "", f"{sum(mined.gas_used for mined in report.mined):,}")
     console.print(table)
 
 
