@@ -8,7 +8,6 @@ import asyncio
 import json
 import re
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -44,18 +43,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable resul
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before sending.")]
 DEFAULT_RPC = ["http://127.0.0.1:8545"]
 DEFAULT_DEPLOYMENT = Path("deployment.json")
-
-
-class SystemClock:
-    """`ports.Clock` of this machine."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never step back."""
-        return time.monotonic()
 
 
 def run(command: Callable[[], Awaitable[Mapping[str, Any]]], *, json_out: bool) -> None:

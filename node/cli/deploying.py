@@ -18,7 +18,8 @@ from node.adapters.chain.creating import (
 )
 from node.adapters.chain.evm import EvmChain, connect, discover_chain_id
 from node.adapters.chain.views import Views
-from node.cli.common import SystemClock, checksummed, confirm, native, notes, screen, table
+from node.adapters.clock import SystemClock
+from node.cli.common import checksummed, confirm, native, notes, screen, table
 from node.cli.session import KeyOptions, Session, open_account
 from node.core.errors import BadConfig, CallReverted
 from node.core.transactions import Call

@@ -10,9 +10,10 @@ from node.adapters.chain.abi import Interface, load_artifact
 from node.adapters.chain.accounts import Account, KeyAccount, send_and_wait, unlocked_account
 from node.adapters.chain.evm import EvmChain, connect
 from node.adapters.chain.views import Views
+from node.adapters.clock import SystemClock
 from node.adapters.keys.keystore import load_keystore, read_password, read_password_fd
 from node.adapters.keys.signer import LocalSigner
-from node.cli.common import SystemClock, checksummed, native, notes, screen, table
+from node.cli.common import checksummed, native, notes, screen, table
 from node.core.errors import BadConfig
 from node.core.transactions import Call, TxReceipt
 from node.core.types import Address

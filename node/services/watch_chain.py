@@ -16,7 +16,7 @@ from node.ports import Chain, ChainBook
 CHUNK_BLOCKS = 2_000
 """Finalised blocks whose events are read in one call; most endpoints allow this many."""
 HEAD_BLOCKS = 256
-"""Blocks above the finalised one that are booked in one step, each read by its hash."""
+"""Blocks booked in one step near the head, each read by its hash and checked by itself; a longer gap is a backfill."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -110,7 +110,7 @@ class ChainWatch:
     async def _next_batch(self, cursor: Cursor | None, target: Target) -> ChainBatch:
         first = cursor.head.number + 1 if cursor else min(self._anchor, target.head.number)
         known_final = cursor.finalised if cursor else 0
-        if first < target.finalised:
+        if target.finalised - first >= HEAD_BLOCKS:
             return await self._final_batch(first, min(first + CHUNK_BLOCKS - 1, target.finalised), known_final)
         parent = cursor.head if cursor else None
         return await self._head_batch(first, parent, target)

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ BINARY = Path(__file__).parents[2] / "node_modules" / ".bin" / "anvil"
 OPERATOR = LocalSigner(Secret(b"\x05" * 32))
 PAYER = LocalSigner(Secret(b"\x06" * 32))
 STAKE = 1_000_000_000
+START_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,26 @@ def running_anvil(*options: str) -> Iterator[Anvil]:
         if os.environ.get("CI"):
             pytest.fail("anvil is missing: run npm ci")
         pytest.skip("anvil is missing: run npm ci")
-    command = [str(BINARY), "--host", "127.0.0.1", "--port", "0", "--slots-in-an-epoch", "2", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        assert process.stdout is not None
-        port = next(found[1] for line in process.stdout if (found := re.search(r"Listening on .*:(\d+)", line)))
-        yield Anvil(f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.wait(timeout=10)
-        if process.stdout is not None:
-            process.stdout.close()
+    slots = () if "--slots-in-an-epoch" in options else ("--slots-in-an-epoch", "2")
+    command = [str(BINARY), "--host", "127.0.0.1", "--port", "0", *slots, *options]
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would fill up and stop the chain
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield Anvil(f"http://127.0.0.1:{_port(process, log.fileno())}")
+        finally:
+            process.kill()
+            process.wait(timeout=10)
+
+
+def _port(process: "subprocess.Popen[bytes]", log: int) -> str:
+    """The port anvil chose, from its log."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        found = re.search(rb"Listening on .*:(\d+)", os.pread(log, 1 << 16, 0))
+        if found:
+            return found[1].decode()
+        time.sleep(0.02)
+    raise RuntimeError("anvil did not start")
 
 
 @pytest.fixture

@@ -95,21 +95,26 @@ class Reading:
         return block
 
     async def fetch_events(self, block: Block) -> tuple[ChainEvent, ...]:
-        """Our events of exactly this block: asked by hash, two endpoints agree, an empty answer is plausible."""
+        """Our events of exactly this block: asked by hash; two endpoints agree, or logs and receipts of one do."""
         wanted = {"blockHash": "0x" + block.hash.hex(), "address": self._addresses}
-        answers = await self._agreed_events("eth_getLogs", wanted)
-        if any(event.block_hash != block.hash for event in answers):
+        voices, found = await self._agreed_events("eth_getLogs", wanted)
+        if any(event.block_hash != block.hash for event in found):
             raise ChainUnavailable("an RPC endpoint returned logs of another block", block=block.number)
-        if not answers and not self._logs.is_ruled_out(self._blooms.get(block.hash, b"")):
-            return await self._events_by_receipts(block)
-        return answers
+        if found and voices >= QUORUM:
+            return found
+        if not found and self._logs.is_ruled_out(self._blooms.get(block.hash, b"")):
+            return found
+        by_receipts = await self._events_by_receipts(block)
+        if not set(_places(found)) <= set(_places(by_receipts)):
+            raise ChainUnavailable("logs and transaction receipts of a block differ", block=block.number)
+        return by_receipts
 
     async def fetch_final_events(self, first: int, last: int) -> tuple[ChainEvent, ...]:
         """Our events of a range below the finalised block; a range too large for an endpoint is halved."""
         await self.fetch_block(last)  # an endpoint that has not seen it would answer [] (threat I2)
         wanted = {"fromBlock": hex(first), "toBlock": hex(last), "address": self._addresses}
         try:
-            found = await self._agreed_events("eth_getLogs", wanted)
+            _, found = await self._agreed_events("eth_getLogs", wanted)
         except ChainUnavailable:
             if first == last:
                 raise
@@ -120,13 +125,14 @@ class Reading:
             raise ChainUnavailable("an RPC endpoint returned logs of other blocks", first=first, last=last)
         return found
 
-    async def _agreed_events(self, method: str, *params: JsonValue) -> tuple[ChainEvent, ...]:
+    async def _agreed_events(self, method: str, *params: JsonValue) -> tuple[int, tuple[ChainEvent, ...]]:
+        """How many endpoints answered, and what all of them said."""
         answers = await self._pool.ask_usable(method, *params, limit=QUORUM)
         found = [self._decoded(said) for said in answers]
         if any(events != found[0] for events in found):
             names = " and ".join(said.endpoint.name for said in answers)
             raise ChainUnavailable(f"the RPC endpoints {names} disagree about events", call=method)
-        return found[0]
+        return len(found), found[0]
 
     def _decoded(self, said: Said) -> tuple[ChainEvent, ...]:
         if said.error is not None:  # it may have pruned its history: the others go on without it for a while
@@ -138,7 +144,7 @@ class Reading:
             raise ChainUnavailable(f"{said.endpoint.name} returned malformed logs") from exc
 
     async def _events_by_receipts(self, block: Block) -> tuple[ChainEvent, ...]:
-        """The bloom says that there may be logs of ours: look at every receipt of the block."""
+        """The slow, sure way: every transaction receipt of the block."""
         try:
             receipts = await self._pool.call(
                 "eth_getBlockReceipts",
@@ -148,8 +154,10 @@ class Reading:
             raw: list[Mapping[str, Any]] = [log for receipt in receipts for log in receipt["logs"]]
             return self._logs.events(raw)
         except RpcError as exc:
-            raise ChainUnavailable(
-                f"an empty answer about block {block.number} cannot be checked: {exc.message}"
-            ) from exc
+            raise ChainUnavailable(f"the logs of block {block.number} cannot be checked: {exc.message}") from exc
         except MALFORMED as exc:
             raise ChainUnavailable("an RPC endpoint returned malformed receipts", block=block.number) from exc
+
+
+def _places(events: Sequence[ChainEvent]) -> list[tuple[Bytes32, int]]:
+    return [(event.block_hash, event.log_index) for event in events]
