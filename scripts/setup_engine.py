@@ -3,7 +3,9 @@
 
 import sys
 
-from setup.engine_cli import main
-
 if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - a sentence instead of a traceback
+        sys.exit("setup_engine: Python 3.11 or newer is needed; try .venv/bin/python")
+    from setup.engine_cli import main
+
     sys.exit(main())

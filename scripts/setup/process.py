@@ -49,6 +49,9 @@ def run(
         code = child.wait()
     finally:
         _end_group(child)
+        reader.join(GRACE_SECONDS)
+        if not reader.is_alive() and child.stdout is not None:
+            child.stdout.close()
     if code != 0:
         raise SetupError(_explain(argv, code, lines))
     return "\n".join(lines)

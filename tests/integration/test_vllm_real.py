@@ -12,6 +12,9 @@ import openai
 import pytest
 
 from node.adapters.engine.supervisor import EngineSupervisor
+from node.core.hashing import keccak
+from scripts.setup import models
+from scripts.setup.cache import cache_root
 from tests.fakes.engine_behaviour import Behaviour
 from tests.fakes.engine_stub import StubSettings, running_stub
 from tests.integration.engine_fixtures import installed_spec, serving
@@ -175,3 +178,10 @@ async def _ask_and_stop(engine: EngineSupervisor) -> tuple[int, str, list]:
     loop = engine._watch.get_loop()
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(engine.stop(), loop))
     return await asked
+
+
+def test_installed_model__its_files__have_the_hashes_that_the_market_names():
+    folder = installed_spec("base").model
+    for name, wanted in (("tokenizer.json", models.TOKENIZER_KECCAK), ("chat_template.jinja", models.TEMPLATE_KECCAK)):
+        assert "0x" + keccak((folder / name).read_bytes()).hex() == wanted
+    models.verify_model(models.model_place(cache_root(), "base"))
