@@ -17,8 +17,8 @@ class FeePolicy:
     """Bounds, so that neither a lying endpoint nor a fee spike spends without limit (threat I3)."""
 
     cap: int = 200 * GWEI
-    urgent_cap: int = 2_000 * GWEI
-    """The cap while a thaw runs out: then the claim is lost for good, so gas is worth more."""
+    urgent_factor: int = 10
+    """How many times the cap may be paid while a thaw runs out: then the claim is lost for good."""
     tip_min: int = 1
     tip_max: int = 50 * GWEI
     patience_seconds: Seconds = Seconds(60)
@@ -38,7 +38,7 @@ class FeeOffer:
 def cap_of(policy: FeePolicy, deadline: Seconds, now: Seconds) -> int:
     """The cap that holds now for a transaction with that deadline (0: none)."""
     is_urgent = deadline > 0 and deadline - now <= policy.urgent_seconds
-    return policy.urgent_cap if is_urgent else policy.cap
+    return policy.cap * policy.urgent_factor if is_urgent else policy.cap
 
 
 def first_offer(fees: Fees, policy: FeePolicy, cap: int) -> FeeOffer:

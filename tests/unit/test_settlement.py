@@ -109,7 +109,7 @@ def attempt(max_fee: int, tip: int) -> Attempt:
     return Attempt(ZERO32, 0, max_fee, tip, b"", NOW)
 
 
-POLICY = FeePolicy(cap=100 * GWEI, urgent_cap=1_000 * GWEI)
+POLICY = FeePolicy(cap=100 * GWEI)
 
 
 def test_first_offer__calm_market__leaves_room_for_the_base_fee() -> None:
@@ -148,4 +148,4 @@ def test_better_offer__at_the_cap__waits() -> None:
 def test_cap_of__thaw_about_to_end__is_the_urgent_one() -> None:
     assert cap_of(POLICY, Seconds(0), NOW) == POLICY.cap
     assert cap_of(POLICY, Seconds(NOW + 7 * 3600), NOW) == POLICY.cap
-    assert cap_of(POLICY, Seconds(NOW + 6 * 3600), NOW) == POLICY.urgent_cap
+    assert cap_of(POLICY, Seconds(NOW + 6 * 3600), NOW) == 10 * POLICY.cap

@@ -15,7 +15,7 @@ from tests.fakes.scripted_chain import ScriptedChain
 
 SIGNER = LocalSigner(Secret(b"\x07" * 32))
 CALL = Call(Address(b"\xee" * 20), b"\x01")
-POLICY = FeePolicy(cap=100 * GWEI, urgent_cap=1_000 * GWEI, patience_seconds=Seconds(60))
+POLICY = FeePolicy(cap=100 * GWEI, patience_seconds=Seconds(60))
 
 
 class Bench:
