@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,16 @@ class RealChain(Model):
         data = self.contracts[role].call_data(name, *args)
         transaction = {"from": sender, "to": getattr(self, role), "data": data, "gas": hex(5_000_000)}
         tx = self.rpc("eth_sendTransaction", transaction)
-        assert self.rpc("eth_getTransactionReceipt", tx)["status"] == "0x1", name
+        assert self._mined(tx)["status"] == "0x1", name
+
+    def _mined(self, tx: str) -> dict:
+        """Mining follows the answer by a moment: longer on a busy machine."""
+        for _ in range(200):
+            receipt = self.rpc("eth_getTransactionReceipt", tx)
+            if receipt is not None:
+                return receipt
+            time.sleep(0.05)
+        raise TimeoutError(tx)
 
     def mine(self, seconds: int = 0) -> None:
         if self.url:

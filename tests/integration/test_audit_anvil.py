@@ -45,11 +45,11 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     with running_anvil() as rpc, listening(answer) as archive:
         deployment = tmp_path / "deployment.json"
         world.chain = RealChain.deployed(rpc, deploy(rpc, deployment))
-        world.chain.archive = archive
-        world.add_payee("north")
-        world.add_payer("alice", {"north": 100_000})
-        yield Lab(world, rpc, deployment)
-        world.chain.client.close()
+        with world.chain.client:
+            world.chain.archive = archive
+            world.add_payee("north")
+            world.add_payer("alice", {"north": 100_000})
+            yield Lab(world, rpc, deployment)
 
 
 def test_verify__honest_market_on_anvil__finds_nothing(lab: Lab) -> None:
