@@ -255,7 +255,6 @@ CREATE TABLE receipt (
     CONSTRAINT pk_receipt PRIMARY KEY (voucher_id),
     CONSTRAINT ck_receipt_charge_within_cumulative CHECK (charge <= cumulative),
     CONSTRAINT uq_receipt_lane_id_generation_seq UNIQUE (lane_id, generation, seq),
-    CONSTRAINT uq_receipt_lane_id_generation_position UNIQUE (lane_id, generation, position),
     CONSTRAINT fk_receipt_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id)
 )
  STRICT;

@@ -75,13 +75,13 @@ def _due_of(connection: Connection, row: Row[Any], claimed: int) -> DueLane:
 def _since(connection: Connection, row: Row[Any], claimed: int) -> Seconds:
     """When the oldest unclaimed receipt was made. Looked for from the last claim that is paid in full on."""
     own = (claim.c.lane_id == row.lane_id, claim.c.generation == row.generation)
-    paid = select(claim.c.count).where(*own, claim.c.cumulative <= claimed).order_by(claim.c.count.desc()).limit(1)
+    paid = select(claim.c.seq).where(*own, claim.c.cumulative <= claimed).order_by(claim.c.count.desc()).limit(1)
     first = connection.execute(paid).scalar() or 0
     oldest = (
         select(receipt.c.seq)
         .where(receipt.c.lane_id == row.lane_id, receipt.c.generation == row.generation)
-        .where(receipt.c.position >= first, receipt.c.cumulative > claimed)
-        .order_by(receipt.c.position)
+        .where(receipt.c.seq > first, receipt.c.cumulative > claimed)
+        .order_by(receipt.c.seq)
         .limit(1)
     )
     return Seconds((connection.execute(oldest).scalar() or row.seq) // MICROS)

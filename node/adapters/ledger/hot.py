@@ -14,20 +14,19 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
 from node.adapters.ledger import tables
-from node.adapters.ledger.types import to_text
 
 Row = tuple[Any, ...]
 
 
 class Words:
-    """The texts of one dialect; `amount` turns an amount into its column's form."""
+    """The texts of one dialect; `amount` turns an amount into its column's form, whose CHECK refuses a bad one."""
 
     def __init__(self, dialect: str) -> None:
         is_sqlite = dialect == "sqlite"
         self.mark = "?" if is_sqlite else "%s"
         self.begin = "BEGIN IMMEDIATE" if is_sqlite else "BEGIN"
         self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
-        self.amount: Callable[[int], str | int] = to_text if is_sqlite else int
+        self.amount: Callable[[int], str | int] = "%039d".__mod__ if is_sqlite else int
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
         self.voucher = self._insert(tables.voucher)
         self.reservation = self._insert(tables.reservation)

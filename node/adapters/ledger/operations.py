@@ -2,12 +2,17 @@
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from node.core.account import Admission, Outcome
 from node.core.messages import Receipt
-from node.core.types import Micros, Signature
+from node.core.types import Address, Bytes32, Micros, Signature
+
+Triple = tuple[Address, Address, Address]
+"""(payer, payee, lane): a lane for life, whatever its generation."""
+Request = tuple[Triple, Bytes32]
+"""A lane and a request id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -18,6 +23,11 @@ class Admit:
     future: "Future[Any]"
     is_repeat: bool = False
     """The first try's commit had an unknown end: an open row of this very admission is our own."""
+
+    @property
+    def request(self) -> Request:
+        """Under which a lane knows it."""
+        return request_of(self.admission)
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +40,11 @@ class Close:
     future: "Future[Any]"
     is_repeat: bool = False
 
+    @property
+    def request(self) -> Request:
+        """Under which a lane knows it."""
+        return request_of(self.admission)
+
 
 @dataclass(slots=True, eq=False)
 class KeepSignature:
@@ -37,17 +52,26 @@ class KeepSignature:
 
     receipt: Receipt
     signature: Signature
-    future: "Future[Any] | None" = field(default=None)
+    future: "Future[Any] | None" = None
     is_repeat: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Any other write, with a transaction of its own. It runs on the writer's thread so that SQLite's one write lock is
-    taken in turn and nobody starves; on PostgreSQL the order does no harm."""
+    """Any other write, with a transaction of its own.
+
+    It runs on the writer's thread so that SQLite's one write lock is taken in turn and nobody starves; on PostgreSQL the
+    order does no harm.
+    """
 
     work: Callable[[], Any]
     future: "Future[Any]"
 
 
 Operation = Admit | Close | KeepSignature
+
+
+def request_of(admission: Admission) -> Request:
+    """The id under which a lane knows a request."""
+    key = admission.key
+    return ((key.payer, key.payee, key.lane), admission.terms.request_id)

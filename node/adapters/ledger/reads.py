@@ -103,8 +103,9 @@ def load_receipts_from(connection: Connection, key: LaneKey, index: int, limit: 
         select(receipt.c.voucher_id)
         .join(lane, lane.c.id == receipt.c.lane_id)
         .where(lane.c.payer == key.payer, lane.c.payee == key.payee, lane.c.lane == key.lane)
-        .where(receipt.c.generation == key.generation, receipt.c.position >= index)
-        .order_by(receipt.c.position)
+        .where(receipt.c.generation == key.generation)
+        .order_by(receipt.c.seq)  # leaves are in the order of seq; skipping index entries is cheaper than one more index
+        .offset(index)
         .limit(limit)
     )
     return load_stored(connection, list(connection.execute(wanted).scalars()))

@@ -150,7 +150,6 @@ receipt = Table(
     amount("cumulative"),
     CheckConstraint("charge <= cumulative", name="charge_within_cumulative"),
     UniqueConstraint("lane_id", "generation", "seq"),
-    UniqueConstraint("lane_id", "generation", "position"),
     sqlite_strict=True,
 )
 """What a request cost, once. Its other members are the voucher's; view `charge` joins them. `position` = leaf index."""

@@ -6,7 +6,7 @@ A job runs this on a quiet database or a snapshot; any finding means that the bo
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from node.adapters.ledger.tables import account, lane, pair, receipt, reservation, voucher
 from node.adapters.ledger.types import exact_sum
@@ -73,7 +73,7 @@ def _check_pairs(connection: Connection) -> Iterator[str]:
     held: dict[tuple[bytes, bytes], int] = {}
     for rows in _accounts_by_lane(connection).values():
         newest = max(rows, key=lambda row: row.generation)
-        share = max(newest.charged, newest.claimed) + sum(row.reserved for row in rows)
+        share = max(int(newest.charged), int(newest.claimed)) + sum(row.reserved for row in rows)
         pair_key = (bytes(newest.payer), bytes(newest.payee))
         held[pair_key] = held.get(pair_key, 0) + share
     for row in connection.execute(select(lane).where(lane.c.id.not_in(select(account.c.lane_id)))):
@@ -84,10 +84,10 @@ def _check_pairs(connection: Connection) -> Iterator[str]:
             yield f"pair {row.payer.hex()}/{row.payee.hex()}: committed {row.committed}, its lanes hold {counted}"
 
 
-def _accounts_by_lane(connection: Connection) -> dict[int, list[Row[Any]]]:
+def _accounts_by_lane(connection: Connection) -> dict[int, list[Any]]:
     columns = (lane.c.id, lane.c.payer, lane.c.payee, lane.c.claimed)
     wanted = select(*columns, account.c.generation, account.c.charged, account.c.reserved)
-    by_lane: dict[int, list[Row[Any]]] = {}
+    by_lane: dict[int, list[Any]] = {}
     for row in connection.execute(wanted.join(account, account.c.lane_id == lane.c.id)):
         by_lane.setdefault(row.id, []).append(row)
     return by_lane

@@ -4,16 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from node.adapters.ledger.hot import Row, Session
+from node.adapters.ledger.operations import Request, Triple
 from node.adapters.ledger.stored import STORED, stored_of
 from node.core.account import LaneState, PairState
 from node.core.errors import CoverTooLow, LaneFrozen, StaleGeneration, WrongSignature
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey
 from node.ports import Stored
-
-Triple = tuple[Address, Address, Address]
-"""(payer, payee, lane): a lane for life, whatever its generation."""
-Request = tuple[Address, Address, Address, Bytes32]
-"""(payer, payee, lane, request id)."""
 
 PAIRS = "SELECT pair.payer, pair.payee, pair.cover, pair.committed FROM {wanted} pair"
 LANES = "SELECT lane.id, lane.payer, lane.payee, lane.lane, lane.claimed FROM {wanted} lane"
@@ -57,7 +53,7 @@ class LaneRow:
 
 @dataclass(slots=True)
 class WorkingSet:
-    """What one batch sees and changes."""
+    """What one batch sees and changes. `known`: whole rows of requests that were there before it."""
 
     pairs: dict[tuple[Address, Address], PairRow] = field(default_factory=dict)
     lanes: dict[Triple, LaneRow] = field(default_factory=dict)
@@ -106,10 +102,9 @@ def _check_fresh(lane: LaneRow) -> None:
         raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=charged)
 
 
-def load_working_set(session: Session, keys: Iterable[LaneKey]) -> WorkingSet:
+def load_working_set(session: Session, wanted: set[Triple]) -> WorkingSet:
     """One SELECT a table; pairs first, in order, because their lock guards everything below them."""
     books = WorkingSet()
-    wanted = {(key.payer, key.payee, key.lane) for key in keys}
     pairs = {(payer, payee) for payer, payee, _ in wanted}
     for row in session.wanted(PAIRS, "pair.payer pair.payee", pairs, session.words.lock_pairs):
         payer, payee = bytes(row[0]), bytes(row[1])
@@ -153,10 +148,10 @@ def _state_of(books: WorkingSet, lane: LaneRow, row: Row) -> LaneState:
 
 def load_requests(session: Session, books: WorkingSet, requests: Iterable[Request]) -> None:
     """The voucher ids of those requests that the ledger knows."""
+    keys = [(row.id, request[1]) for request in requests if (row := books.lanes.get(request[0])) is not None]
     lanes = {lane.id: lane.key for lane in books.lanes.values()}
-    keys = [(books.lanes[request[:3]].id, request[3]) for request in requests if request[:3] in books.lanes]
     for lane_id, request_id, voucher_id in session.wanted(VOUCHERS, "voucher.lane_id voucher.request_id", keys):
-        books.voucher_ids[(*lanes[lane_id], Bytes32(bytes(request_id)))] = voucher_id
+        books.voucher_ids[lanes[lane_id], Bytes32(bytes(request_id))] = voucher_id
 
 
 def load_open(session: Session, voucher_ids: Iterable[int]) -> set[int]:

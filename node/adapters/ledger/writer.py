@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.adapters.ledger.batch import Answer, Batch, Memory
+from node.adapters.ledger.batch import Answer, Batch
 from node.adapters.ledger.hot import CommitUnknownError, Door
+from node.adapters.ledger.memory import Memory
 from node.adapters.ledger.operations import Admit, Job, KeepSignature, Operation
 from node.core.account import Admission
 from node.core.errors import LedgerUnavailable

@@ -1,0 +1,117 @@
+"""Rows of the hot path as the drivers take them, and the totals' write. One place that knows the order of the columns."""
+
+from node.adapters.ledger.hot import Row, Session
+from node.adapters.ledger.working import AccountRow, LaneRow, WorkingSet
+from node.core.account import Admission
+from node.core.messages import Receipt, Terms
+
+LEASE_SHIFT = 40
+"""voucher.id = lease << 40 | number: a million million requests in a worker's life."""
+
+
+class Agreements:
+    """The ids of agreements, found or made in this batch; `made` may be remembered after its commit."""
+
+    def __init__(self, session: Session, remembered: dict[Row, int]) -> None:
+        self._session = session
+        self._remembered = remembered
+        self.made: dict[Row, int] = {}
+
+    def id_of(self, terms: Terms) -> int:
+        """What the Terms have in common with others of the same offer and model."""
+        hashes = (terms.offer_hash, terms.model, terms.tokenizer, terms.template)
+        key = (*hashes, terms.price_prompt, terms.price_completion)
+        found = self._remembered.get(key) or self.made.get(key)
+        if found is None:
+            amount = self._session.words.amount
+            found = self.made[key] = self._add(
+                (*hashes, amount(terms.price_prompt), amount(terms.price_completion)),
+            )
+        return found
+
+    def _add(self, row: Row) -> int:
+        session = self._session
+        found = session.rows(session.words.find_agreement, row)
+        if not found:
+            session.run(session.words.agreement, row)
+            found = session.rows(session.words.find_agreement, row)
+        return int(found[0][0])
+
+
+def next_number(session: Session, numbers: dict[int, int], lease: int) -> int:
+    """The next voucher id under a lease; `numbers` holds the last ones. Numbers of undone batches are skipped."""
+    number = numbers.get(lease)
+    if number is None:
+        first = lease << LEASE_SHIFT
+        last = session.rows(session.words.last_voucher, (first, first + (1 << LEASE_SHIFT) - 1))[0][0]
+        number = last or first
+    number += 1
+    numbers[lease] = number
+    return number
+
+
+def voucher_row(session: Session, voucher_id: int, lane: LaneRow, admission: Admission, agreed: Agreements) -> Row:
+    """In the order of tables.voucher."""
+    amount = session.words.amount
+    voucher, terms = admission.voucher, admission.terms
+    return (
+        voucher_id,
+        lane.id,
+        voucher.generation,
+        terms.request_id,
+        amount(voucher.ceiling),
+        voucher.context,
+        admission.signature,
+        terms.request_hash,
+        agreed.id_of(terms),
+        amount(terms.max_price),
+        terms.start_by,
+        terms.mode,
+        terms.flags,
+        terms.hops,
+        terms.origin_hash,
+        admission.salt,
+        admission.received_at,
+        admission.lease,
+    )
+
+
+def receipt_row(session: Session, voucher_id: int, lane: LaneRow, found: AccountRow, receipt: Receipt) -> Row:
+    """In the order of tables.receipt."""
+    amount = session.words.amount
+    return (
+        voucher_id,
+        lane.id,
+        receipt.generation,
+        receipt.seq,
+        found.state.count - 1,
+        receipt.response_hash,
+        receipt.answer_hash,
+        receipt.prompt_tokens,
+        receipt.completion_tokens,
+        int(receipt.status),
+        amount(receipt.charge),
+        amount(receipt.cumulative),
+    )
+
+
+def write_totals(session: Session, found: WorkingSet) -> None:
+    """Accounts and pairs that this batch has changed."""
+    words, amount = session.words, session.words.amount
+    inserted: list[Row] = []
+    updated: list[Row] = []
+    for lane in found.lanes.values():
+        for row in lane.accounts.values():
+            if not row.is_changed:
+                continue
+            state = row.state
+            key = (lane.id, state.key.generation)
+            totals = (amount(state.charged), amount(state.reserved), amount(state.best), row.best_voucher_id)
+            if row.is_new:
+                inserted.append((*key, amount(state.base), *totals, state.seq, state.count, int(state.is_frozen)))
+            else:
+                updated.append((*totals, state.seq, state.count, *key))
+    session.many(words.account, inserted)
+    session.many(words.totals, updated)
+    pairs = [pair.state for pair in found.pairs.values() if pair.is_changed]
+    session.many(words.committed, [(amount(pair.committed), pair.payer, pair.payee) for pair in pairs])
