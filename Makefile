@@ -20,7 +20,7 @@ devnet: setup ## the same market, left running until Ctrl-C
 	@$(PY) scripts/devnet.py $(DEVNET_ARGS)
 
 test: setup ## every fast test, the contracts' and the end-to-end run with a real vLLM (under 25 minutes)
-	@$(PYTHON) scripts/setup/postgres.py
+	@$(PYTHON) scripts/bootstrap.py --system-packages
 	@$(PY) scripts/setup_engine.py --models base,tiny-random
 	@$(MAKE) --no-print-directory check contracts
 	@$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
@@ -42,7 +42,7 @@ kill-loop: setup ## N random SIGKILLs of nodes and gateway under load; the audit
 clean: ## build output of this checkout (not the cache folder, not the environment)
 	@rm -rf contracts/out contracts/cache contracts/out-analysis contracts/cache-analysis run build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
--include contracts/contracts.mk
--include tests/bench/bench.mk
--include node/audit/audit.mk
--include node/sim/sim.mk
+include contracts/contracts.mk
+include tests/bench/bench.mk
+include node/audit/audit.mk
+include node/sim/sim.mk
