@@ -4,6 +4,8 @@ Bad news therefore reaches admission within `max_age_seconds` (threat P11); the 
 under its row locks, so a stale entry here can refuse or ask too late, but never over-commit.
 """
 
+import asyncio
+
 from node.core.errors import ChainUnavailable
 from node.core.folds import PayeeView
 from node.core.types import Address
@@ -32,6 +34,7 @@ class ChainView:
         self._max_age = max_age_seconds
         self._max_head_age = max_head_age_seconds
         self._loaded_at = float("-inf")
+        self._refreshing = asyncio.Lock()
         self._standings: dict[tuple[Address, Address], Standing] = {}
         self._view = PayeeView()
         self._head_timestamp: int | None = None
@@ -57,8 +60,10 @@ class ChainView:
 
     async def standing(self, payer: Address, signer: Address) -> Standing:
         """What `core.voucher.check_voucher` needs. Raises ChainUnavailable when the head is too old to sell by."""
-        if self._clock.monotonic() - self._loaded_at > self._max_age:
-            await self.refresh()
+        if self._is_stale():
+            async with self._refreshing:  # one of all who wait asks the books
+                if self._is_stale():
+                    await self.refresh()
         self.check_fresh()
         known = self._standings.get((payer, signer))
         if known is None:
@@ -67,6 +72,9 @@ class ChainView:
                 self._standings.clear()
             self._standings[payer, signer] = known
         return known
+
+    def _is_stale(self) -> bool:
+        return self._clock.monotonic() - self._loaded_at > self._max_age
 
     def check_fresh(self) -> None:
         """Stop admitting when the chain has gone quiet for too long: a thaw might run unseen (threat I6)."""

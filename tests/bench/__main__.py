@@ -124,7 +124,15 @@ def run_all(bench: Bench, gateways: list[Gateway], rounds: int) -> tuple[dict[st
 
 def show(console: Console, samples: Mapping[str, Mapping[str, Sample]], rows: list[Target]) -> None:
     table = Table(title="gateways in one run (CPU and latency: lower is better)")
-    heads = ("gateway", "CPU us/request", "requests/s 1 / 32 / 128", "p50 us at 200/s", "first byte us", "CPU us/event", "streams/s")
+    heads = (
+        "gateway",
+        "CPU us/request",
+        "requests/s 1 / 32 / 128",
+        "p50 us at 200/s",
+        "first byte us",
+        "CPU us/event",
+        "streams/s",
+    )
     for head in heads:
         table.add_column(head, justify="right" if head != "gateway" else "left")
     for name, one in samples.items():
@@ -132,7 +140,13 @@ def show(console: Console, samples: Mapping[str, Mapping[str, Sample]], rows: li
         cells = (one["plain128"].cpu_per_request, one["rate200"].latency_p50, one["stream_rate"].first_byte_p50)
         stream = one["stream32"]
         table.add_row(
-            name, f"{cells[0]:,.1f}", rates, f"{cells[1]:,.0f}", f"{cells[2]:,.0f}", f"{stream.cpu_per_event:.2f}", f"{stream.per_second:,.0f}"
+            name,
+            f"{cells[0]:,.1f}",
+            rates,
+            f"{cells[1]:,.0f}",
+            f"{cells[2]:,.0f}",
+            f"{stream.cpu_per_event:.2f}",
+            f"{stream.per_second:,.0f}",
         )
     console.print(table)
     goals = Table(title="targets")

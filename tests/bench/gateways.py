@@ -38,7 +38,7 @@ LITELLM = """
 model_list:
   - model_name: stub
     litellm_params: {{model: openai/stub, api_base: "http://127.0.0.1:{engine}/v1", api_key: none}}
-general_settings: {{master_key: sk-1234}}
+general_settings: {{master_key: sk-wwwserve-bench-8c1f0a4e2d7b}}
 litellm_settings: {{num_retries: 0, telemetry: false}}
 """
 
@@ -183,7 +183,7 @@ def running(gateway: Gateway, engine: int, tokens: Path, folder: Path) -> Iterat
 
 def _wait_until_it_answers(process: subprocess.Popen[str], port: int) -> None:
     body = json.dumps({"model": "stub", "messages": [{"role": "user", "content": "hi"}]})
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-1234"}
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-wwwserve-bench-8c1f0a4e2d7b"}
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:

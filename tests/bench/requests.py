@@ -40,7 +40,7 @@ def http_request(body: bytes, headers: str = "") -> bytes:
     """One request with its length before it."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer sk-1234\r\nAccept: */*\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer sk-wwwserve-bench-8c1f0a4e2d7b\r\nAccept: */*\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     )
     whole = head.encode() + body
     return struct.pack("<I", len(whole)) + whole

@@ -32,7 +32,9 @@ def _ratio(samples: Samples, scenario: str, member: str, peer: str) -> float | N
     return float(getattr(ours, member) / getattr(theirs, member))
 
 
-def _bounded(name: str, unit: str, limits: tuple[str, str], reached: float | None, must: float, *, least: bool = False) -> Target:
+def _bounded(
+    name: str, unit: str, limits: tuple[str, str], reached: float | None, must: float, *, least: bool = False
+) -> Target:
     is_met = None if reached is None else (reached >= must if least else reached <= must)
     note = "" if reached is not None else "a gateway of the comparison could not be had"
     return Target(name, unit, *limits, None if reached is None else round(reached, 4), is_met, note)
@@ -46,9 +48,15 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
     first = samples["wwwserve"]["stream_rate"].first_byte_p50 - samples["direct"]["stream_rate"].first_byte_p50
     cpu = ("plain128", "cpu_per_request")
     return [
-        _bounded("paid plain CPU / LiteLLM's unpaid", "ratio", ("<= 1/40", ""), _ratio(samples, *cpu, "litellm"), 1 / 40),
-        _bounded("paid plain CPU / vllm-router's unpaid", "ratio", ("<= 4", ""), _ratio(samples, *cpu, "vllm-router"), 4),
-        _bounded("paid plain CPU / sglang-router's unpaid", "ratio", ("", "<= 2"), _ratio(samples, *cpu, "sglang-router"), 2),
+        _bounded(
+            "paid plain CPU / LiteLLM's unpaid", "ratio", ("<= 1/40", ""), _ratio(samples, *cpu, "litellm"), 1 / 40
+        ),
+        _bounded(
+            "paid plain CPU / vllm-router's unpaid", "ratio", ("<= 4", ""), _ratio(samples, *cpu, "vllm-router"), 4
+        ),
+        _bounded(
+            "paid plain CPU / sglang-router's unpaid", "ratio", ("", "<= 2"), _ratio(samples, *cpu, "sglang-router"), 2
+        ),
         _bounded("paid plain CPU", "us a request", ("", ""), samples["wwwserve"]["plain128"].cpu_per_request, 1e9),
         _bounded(
             "paid stream CPU an event / vllm-router's",
@@ -86,8 +94,18 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
         _bounded("added first byte of a paid stream", "ms", ("<= 1.2", "<= 0.6"), first / 1e3, 1.2),
         _bounded("durable charges a second", "1/s", (">= 15000", ">= 35000"), parts["charges"], 15_000, least=True),
         _bounded("voucher verification", "us", ("<= 100", "<= 45"), parts["voucher"], 100),
-        _bounded("memory, 1000 open streams", "MB", ("<= 300", "<= 150"), samples["wwwserve"]["stream1000"].memory, 300),
+        _bounded(
+            "memory, 1000 open streams", "MB", ("<= 300", "<= 150"), samples["wwwserve"]["stream1000"].memory, 300
+        ),
         _bounded("start to ready, engine up", "s", ("<= 2", "<= 1"), parts["ready"], 2),
-        Target("gas per settled lane, 50-row batch", "gas", "<= 30000", "<= 25000", None, None, "see the gas table: make contracts"),
+        Target(
+            "gas per settled lane, 50-row batch",
+            "gas",
+            "<= 30000",
+            "<= 25000",
+            None,
+            None,
+            "see the gas table: make contracts",
+        ),
         Target("one hop of offload, added first token", "ms", "<= 3", "<= 1.5", None, None, "offload is not built yet"),
     ]
