@@ -11,12 +11,10 @@ from node.cli.common import JsonOption, checksummed, run, screen
 LIGHT_COST = 2**12
 """For throw-away keys of development chains: opens in milliseconds, and is as quickly guessed."""
 EXAMPLES = """
+\b
 Examples:
-
   install -m 600 /dev/null operator.password && nano operator.password
-
   python scripts/keys.py new operator.json --password-file operator.password
-
   python scripts/keys.py show operator.json --password-file operator.password
 """
 

@@ -3,14 +3,13 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from node.adapters.chain.evm import EvmChain, compact
 from node.adapters.chain.views import PairOnChain, Views
 from node.adapters.keys.signer import LocalSigner
 from node.cli.common import checksummed, confirm, native, parse_address, parse_amount, screen, shown, table
-from node.cli.session import KeyOptions, Session
+from node.cli.session import Session
 from node.core.errors import BadConfig
 from node.core.messages import SignerConsent
 from node.core.types import U128_MAX, Address, Amount, Seconds
@@ -18,15 +17,6 @@ from node.core.types import U128_MAX, Address, Amount, Seconds
 CONSENT_SECONDS = 3600
 """How long a signer's consent may wait for its transaction."""
 Act = Callable[[Session], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a command works and with which key."""
-
-    deployment: Path
-    rpc: tuple[str, ...]
-    keys: KeyOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,34 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import registering
-from node.cli.common import (
-    DEFAULT_DEPLOYMENT,
-    DEFAULT_RPC,
-    DeploymentOption,
-    DevAccountOption,
-    JsonOption,
-    KeystoreOption,
-    PasswordFdOption,
-    PasswordFileOption,
-    RpcOption,
-    YesOption,
-    parse_address,
-    run,
-)
+from node.cli.common import JsonOption, parse_address, run
 from node.cli.offering import OfferWishes, read_offer, write_offer
-from node.cli.session import KeyOptions, Session, open_chain, open_session
+from node.cli.options import READING, SENDING, Common, with_options
+from node.cli.session import open_chain, open_session
 
 EXAMPLES = """
+\b
 Examples:
-
-  python scripts/register.py offer --payee 0xYOU --model Qwen/Qwen2.5-0.5B-Instruct --tokenizer ./tokenizer
+  python scripts/register.py offer --payee 0xYOU --model Qwen/Qwen2.5-0.5B-Instruct --tokenizer ./tokenizer \\
       --price-prompt 200000 --price-completion 600000 --context-length 32768 --max-completion 4096
-
-  python scripts/register.py register --operator 0xOPERATOR --endpoint https://llm.example --offer offer.json
+  python scripts/register.py register --operator 0xOPERATOR --endpoint https://llm.example --offer offer.json \\
       --stake 1000000000 --keystore owner.json --password-file owner.password
-
   python scripts/register.py status 0xYOU
-
   python scripts/register.py leave --keystore owner.json --password-file owner.password
 """
 
@@ -44,7 +29,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, epil
 
 OfferOption = Annotated[Path, typer.Option("--offer", help="The offer document that `offer` wrote.")]
 PrivateOption = Annotated[bool, typer.Option("--allow-private", help="Take http:// and private hosts (development).")]
-AmountArgument = Annotated[str, typer.Argument(help='Base units, or like "12.5 DEV".')]
 MintOption = Annotated[bool, typer.Option("--mint-dev", help="Mint missing currency (chain id 31337 alone).")]
 
 
@@ -83,87 +67,73 @@ def offer(
 
 
 @app.command(epilog=EXAMPLES)
+@with_options(SENDING)
 def register(
+    common: Common,
     operator: Annotated[str, typer.Option(help="Address of the node's operator key.")],
     endpoint: Annotated[str, typer.Option(help="The node's public URL.")],
     offer_file: OfferOption,
     stake: Annotated[str, typer.Option(help='Base units, or like "1000 DEV".')],
-    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
-    rpc: RpcOption = DEFAULT_RPC,
-    keystore: KeystoreOption = None,
-    password_file: PasswordFileOption = None,
-    password_fd: PasswordFdOption = None,
-    dev_account: DevAccountOption = None,
     mint_dev: MintOption = False,
     allow_private: PrivateOption = False,
-    yes: YesOption = False,
-    json_out: JsonOption = False,
 ) -> None:
     """Stake, list the endpoint and offer, name the operator key. Run again, it sends only what is missing."""
 
     async def command() -> dict[str, Any]:
-        keys = KeyOptions(keystore, password_file, password_fd, dev_account)
-        async with open_session(deployment, rpc, keys, is_quiet=json_out) as session:
+        async with open_session(common.deployment, common.rpc, common.keys, is_quiet=common.json_out) as session:
             wishes = registering.RegisterWishes(
                 operator=parse_address(operator, "--operator"),
                 endpoint=registering.checked_endpoint(endpoint, allows_private=allow_private),
                 offer=read_offer(offer_file),
                 stake=registering.stake_of(stake, session),
                 mints=mint_dev,
-                is_agreed=yes,
+                is_agreed=common.is_agreed,
             )
             return await registering.register(session, wishes)
 
-    run(command, json_out=json_out)
+    run(command, json_out=common.json_out)
 
 
 @app.command(epilog=EXAMPLES)
-def status(
-    provider: Annotated[str, typer.Argument(help="A provider's address.")],
-    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
-    rpc: RpcOption = DEFAULT_RPC,
-    json_out: JsonOption = False,
-) -> None:
+@with_options(READING)
+def status(common: Common, provider: Annotated[str, typer.Argument(help="A provider's address.")]) -> None:
     """What the chain says of a provider: listing, stake, keys, earnings. Needs no key."""
 
     async def command() -> dict[str, Any]:
-        async with open_chain(deployment, rpc) as chain:
-            return await registering.show_status(chain, parse_address(provider, "the provider"), is_quiet=json_out)
+        address = parse_address(provider, "the provider")
+        async with open_chain(common.deployment, common.rpc) as chain:
+            return await registering.show_status(chain, address, is_quiet=common.json_out)
 
-    run(command, json_out=json_out)
+    run(command, json_out=common.json_out)
 
 
-def _change(name: str, summary: str, step: registering.Step) -> None:
-    """One changing command: account options, one optional value, one step."""
+def _add(step: registering.Step) -> None:
+    """One changing command: one optional value, one step."""
 
+    @with_options(SENDING)
     def command(
+        common: Common,
         value: Annotated[str, typer.Argument(help=step.value_help)] = "",
-        deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
-        rpc: RpcOption = DEFAULT_RPC,
-        keystore: KeystoreOption = None,
-        password_file: PasswordFileOption = None,
-        password_fd: PasswordFdOption = None,
-        dev_account: DevAccountOption = None,
         mint_dev: MintOption = False,
         allow_private: PrivateOption = False,
-        yes: YesOption = False,
-        json_out: JsonOption = False,
     ) -> None:
         async def change() -> dict[str, Any]:
-            keys = KeyOptions(keystore, password_file, password_fd, dev_account)
-            async with open_session(deployment, rpc, keys, is_quiet=json_out) as session:
-                asked = registering.Asked(value, mints=mint_dev, allows_private=allow_private, is_agreed=yes)
+            async with open_session(common.deployment, common.rpc, common.keys, is_quiet=common.json_out) as session:
+                asked = registering.Asked(
+                    value,
+                    mints=mint_dev,
+                    allows_private=allow_private,
+                    is_agreed=common.is_agreed,
+                )
                 return await registering.change(session, step, asked)
 
-        run(change, json_out=json_out)
+        run(change, json_out=common.json_out)
 
-    app.command(name, help=summary, epilog=EXAMPLES)(command)
+    app.command(step.name, help=step.summary, epilog=EXAMPLES)(command)
 
 
 for _step in registering.STEPS:
-    _change(_step.name, _step.summary, _step)
-
-__all__ = ["Session", "app", "main"]
+    _add(_step)
 
 
 def main() -> None:
