@@ -46,3 +46,4 @@ include contracts/contracts.mk
 include tests/bench/bench.mk
 include node/audit/audit.mk
 include node/sim/sim.mk
+include tests/faults/chain_faults.mk
