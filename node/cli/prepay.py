@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from node.cli import prepaying
+from node.cli.challenging import Sources
+from node.cli.challenging import challenge as challenging_steps
 from node.cli.common import parse_address, run
 from node.cli.options import READING, SENDING, Common, with_options
 from node.cli.session import KeyOptions, Session, load_signer, open_chain, open_session
+from node.core.errors import BadConfig
 
 EXAMPLES = """
 \b
@@ -21,6 +24,7 @@ Examples:
   python scripts/prepay.py status 0xYOU
   python scripts/prepay.py thaw 0xPROVIDER --keystore me.json --password-file me.password
   python scripts/prepay.py withdraw --keystore me.json --password-file me.password
+  python scripts/prepay.py challenge --wallet ~/.wwwserve/wallet.db --keystore me.json --password-file me.password
 """
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, epilog=EXAMPLES, rich_markup_mode=None)
@@ -89,6 +93,25 @@ def status(common: Common, payer: Annotated[str, typer.Argument(help="A payer's 
         address = parse_address(payer, "the payer")
         async with open_chain(common.deployment, common.rpc) as chain:
             return await prepaying.show_status(chain, address, is_quiet=common.json_out)
+
+    run(command, json_out=common.json_out)
+
+
+@app.command(epilog=EXAMPLES)
+@with_options(SENDING)
+def challenge(
+    common: Common,
+    wallet: Annotated[Path | None, typer.Option(help="The gateway's wallet file.")] = None,
+    evidence: Annotated[Path | None, typer.Option(help="A contradiction as JSON, instead or as well.")] = None,
+) -> None:
+    """Find what providers claimed beyond their own receipts, and take it back."""
+
+    async def command() -> dict[str, Any]:
+        if wallet is None and evidence is None:
+            raise BadConfig("name the gateway's --wallet, or a file with --evidence")
+        sources = Sources(wallet, evidence)
+        async with open_session(common.deployment, common.rpc, common.keys, is_quiet=common.json_out) as session:
+            return await challenging_steps(session, common.rpc, sources, is_agreed=common.is_agreed)
 
     run(command, json_out=common.json_out)
 
