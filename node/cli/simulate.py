@@ -15,9 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from node.sim.compare import Done, Job, as_json, by_system, figure_of, run_all
+from node.sim.experiments.base import Options
+from node.sim.experiments.coalitions import all_attacks, count_profitable
 from node.sim.network import NetworkSpec
 from node.sim.profiles import parse_profile
-from node.sim.run import CENTRAL, SYSTEMS
+from node.sim.record import mean_of
+from node.sim.run import SYSTEMS
 from node.sim.scenario import NodeSpec, Scenario, paper_scenario
 from node.sim.workload import BadTrace, even_spread, load_trace, trace_arrivals, zipf_spread
 
@@ -25,6 +28,12 @@ STORE = Path(".cache/sim")
 TRACE_SLO = (5.0, 10.0, 20.0, 40.0)
 DEFAULT_ENGINE = "RTX 4090 / Llama-3.1-8B"
 PAPER_SETTINGS = ("S1", "S2", "S3", "S4")
+EXPERIMENT_NAMES = (
+    "headline", "azure", "churn", "networks", "ablations", "admission", "stakes", "liars", "quality",
+    "coalitions", "engine", "scale",
+)  # fmt: skip
+QUICK_SEEDS = 3
+PROGRESS = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 KNOWN_SYSTEMS = (*SYSTEMS, "central-social")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
@@ -36,7 +45,7 @@ class Usage(typer.BadParameter):
 
 
 @app.callback(invoke_without_command=True)
-def simulate(  # noqa: PLR0913  # one parameter an option
+def simulate(  # one parameter an option
     context: typer.Context,
     trace: Annotated[Path | None, typer.Option(help="CSV of the Azure shape.", exists=True, dir_okay=False)] = None,
     setting: Annotated[str, typer.Option(help="One of the paper's settings: S1, S2, S3, S4.")] = "",
@@ -45,8 +54,12 @@ def simulate(  # noqa: PLR0913  # one parameter an option
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds (1, 2, ...).")] = 5,
     slo: Annotated[str, typer.Option(help="Latency thresholds in seconds, comma-separated.")] = "",
     engine_profile: Annotated[str, typer.Option(help='"GPU / MODEL" of every node, with --trace.')] = DEFAULT_ENGINE,
-    load: Annotated[float, typer.Option(min=0.001, help="Rescale arrivals: 2 = twice as fast, 0.5 = half, thinned.")] = 1,
-    spread: Annotated[str, typer.Option(help="rotating: unequal, moving shares of the trace; even: equal.")] = "rotating",
+    load: Annotated[
+        float, typer.Option(min=0.001, help="Rescale arrivals: 2 = twice as fast, 0.5 = half, thinned.")
+    ] = 1,
+    spread: Annotated[
+        str, typer.Option(help="rotating: unequal, moving shares of the trace; even: equal.")
+    ] = "rotating",
     latency: Annotated[float, typer.Option(min=0, help="One-way network delay in seconds.")] = 0.01,
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of bids' messages lost.")] = 0.0,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON ('-' for stdout).")] = None,
@@ -56,7 +69,6 @@ def simulate(  # noqa: PLR0913  # one parameter an option
     """Compare systems on the same requests and seeds.
 
     Examples:
-
       python scripts/simulate.py --setting S1 --seeds 5
 
       python scripts/simulate.py --trace azure.csv --nodes 4 --systems single,central,adaptive --seeds 5 --json out.json
@@ -82,11 +94,92 @@ def simulate(  # noqa: PLR0913  # one parameter an option
     Console().print(_table(scenario, groups))
 
 
+@app.command()
+def reproduce(
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/results"),
+    seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n.")] = 20,
+    trace: Annotated[Path | None, typer.Option(help="Azure-format CSV for the trace experiment.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    quick: Annotated[bool, typer.Option(help="Same tables, fewer seeds, shorter runs.")] = False,
+    only: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(EXPERIMENT_NAMES)}.")] = "",
+) -> None:
+    """Rerun the paper's experiments and ours, and write tables, figures and one HTML page.
+
+    Example: python scripts/simulate.py reproduce --trace azure.csv --jobs 2
+    """
+    from node.sim import reproduce as room  # noqa: PLC0415  # matplotlib is an extra: only some commands need it
+
+    chosen = [name.strip() for name in only.split(",") if name.strip()]
+    for name in chosen:
+        if name not in EXPERIMENT_NAMES:
+            raise Usage(f"--only: unknown experiment {name!r}; known: {', '.join(EXPERIMENT_NAMES)}")
+    with Progress(*PROGRESS, console=notes, transient=True) as progress:
+        task = progress.add_task("reproducing", total=None)
+        options = Options(
+            seeds=min(seeds, QUICK_SEEDS) if quick else seeds,
+            workers=jobs,
+            store=STORE,
+            out=out,
+            trace=trace,
+            quick=quick,
+            watch=lambda text: progress.update(task, advance=1, description=text),
+        )
+        page = room.reproduce(options, chosen)
+    typer.echo(f"reproduce: {len(chosen) or len(EXPERIMENT_NAMES)} experiments, seeds 1-{options.seeds}, report {page}")
+
+
+@app.command()
+def bench(
+    nodes: Annotated[str, typer.Option(help="Sizes, comma-separated.")] = "10,100,1000,10000",
+    requests: Annotated[int, typer.Option(min=0, help="Requests of the largest size; 0: 90 per node.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write scale.json and the figure here.")] = None,
+) -> None:
+    """The scale curve of `adaptive`: CPU time, memory, messages and latency over the number of nodes.
+
+    Example: python scripts/simulate.py bench --nodes 1000 --requests 1000000
+    """
+    from node.sim.experiments.scale import RATE, measure, scale_section  # noqa: PLC0415  # needs matplotlib too
+
+    points = []
+    for size in (int(part) for part in nodes.split(",")):
+        points.append(measure(size, (requests or 90 * size) / size / RATE))
+        done = points[-1]
+        typer.echo(
+            f"{done.nodes:>6} nodes {done.requests:>8} requests: {done.seconds:.1f} CPU s, "
+            f"{done.micros_per_request:.0f} us/request, peak {done.memory_mb:.0f} MB, "
+            f"mean latency {done.mean_latency:.2f} s, {done.messages_per_request:.1f} messages/request"
+        )
+    if out is not None:
+        section = scale_section(points, out)
+        (out / "data").mkdir(parents=True, exist_ok=True)
+        (out / "data" / "scale-bench.json").write_text(json.dumps(section.numbers, indent=1))
+    ratio = points[-1].micros_per_request / points[0].micros_per_request
+    typer.echo(f"sim-bench: sizes {len(points)}, largest {points[-1].nodes}, cost ratio {ratio:.2f}")
+
+
+@app.command()
+def coalitions() -> None:
+    """What attacks on duels earn at every shipped setting. Exit 1 if one of them pays.
+
+    Example: python scripts/simulate.py coalitions
+    """
+    table = Table(title="net gain per duel against honest play")
+    for column in ("setting", "share", "executor", "self-dealing", "grinding", "shield"):
+        table.add_column(column)
+    rows = all_attacks()
+    for name, share, earned in rows:
+        gains = (earned.executor, earned.self_dealing, earned.grinding, earned.shield)
+        table.add_row(name, f"{share:.0%}", *(f"{gain:+.2f}" for gain in gains))
+    Console().print(table)
+    profitable = count_profitable(rows)
+    typer.echo(f"coalitions: settings {len(rows)}, profitable {profitable}")
+    raise typer.Exit(1 if profitable else 0)
+
+
 def with_progress(results: Iterator[Done], total: int) -> list[Done]:
     """Collect with a bar on stderr."""
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     collected = []
-    with Progress(*columns, console=notes, transient=True) as progress:
+    with Progress(*PROGRESS, console=notes, transient=True) as progress:
         task = progress.add_task("simulating", total=total)
         for done in results:
             collected.append(done)
@@ -110,9 +203,7 @@ def _engines(profile: str, nodes: int) -> tuple[NodeSpec, ...]:
     return tuple(NodeSpec(engine) for _ in range(nodes))
 
 
-def _trace_scenario(
-    path: Path, nodes: tuple[NodeSpec, ...], network: NetworkSpec, laid: tuple[str, float]
-) -> Scenario:
+def _trace_scenario(path: Path, nodes: tuple[NodeSpec, ...], network: NetworkSpec, laid: tuple[str, float]) -> Scenario:
     spread, load = laid
     if spread not in ("rotating", "even"):
         raise Usage(f"--spread: {spread!r} is neither rotating nor even")
@@ -143,7 +234,9 @@ def _with_thresholds(scenario: Scenario, text: str) -> Scenario:
 
 def _table(scenario: Scenario, groups: dict[str, list[Done]]) -> Table:
     first = next(iter(groups.values()))
-    table = Table(title=f"{scenario.name}: {len(scenario.nodes)} nodes, {len(first)} seeds, latency in seconds (± 95 %)")
+    table = Table(
+        title=f"{scenario.name}: {len(scenario.nodes)} nodes, {len(first)} seeds, latency in seconds (± 95 %)"
+    )
     for column in ("system", "mean", "p50", "p95", "p99", "TTFT", "msgs/req"):
         table.add_column(column, justify="left" if column == "system" else "right")
     for threshold in scenario.thresholds:
@@ -155,17 +248,12 @@ def _table(scenario: Scenario, groups: dict[str, list[Done]]) -> Table:
 
 def _cells(results: list[Done]) -> list[str]:
     mean = figure_of(results, lambda summary: summary.mean)
-    cells = [f"{mean.mean:.2f} ±{mean.half:.2f}"]
-    for name in ("p50", "p95", "p99", "ttft_mean", "messages_per_request"):
-        cells.append(f"{figure_of(results, lambda summary, name=name: getattr(summary, name)).mean:.2f}")  # type: ignore[misc]
-    for threshold in results[0].summary.slo:
-        cells.append(f"{figure_of(results, lambda summary, key=threshold: summary.slo[key]).mean:.1%}")  # type: ignore[misc]
-    return cells
+    plain = ("p50", "p95", "p99", "ttft_mean", "messages_per_request")
+    means = [mean_of([getattr(done.summary, name) for done in results]) for name in plain]
+    shares = [mean_of([done.summary.slo[threshold] for done in results]) for threshold in results[0].summary.slo]
+    return [f"{mean.mean:.2f} ±{mean.half:.2f}", *(f"{m:.2f}" for m in means), *(f"{share:.1%}" for share in shares)]
 
 
 def main() -> None:
     """Entry point of scripts/simulate.py."""
     app()
-
-
-__all__ = ["CENTRAL", "app", "main", "simulate"]

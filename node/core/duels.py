@@ -5,7 +5,8 @@ down in favour of the burn.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -63,13 +64,16 @@ class Parties:
 
 
 def is_duel(epoch_seed: Bytes32, request_id: Bytes32, nonce_commit: Bytes32, rate_per_mille: int) -> bool:
-    """Whether this offload must be a duel. The seed is committed an epoch ahead and revealed after it; the id comes from
-    the client and the nonce from the executor, so that nobody chooses (D6)."""
+    """Whether this offload must be a duel.
+
+    The seed is committed an epoch ahead and revealed after it; the id comes from the client and the nonce from the
+    executor, so that nobody chooses (D6).
+    """
     point = int.from_bytes(keccak(epoch_seed + request_id + nonce_commit), "big")
     return point % PER_MILLE < rate_per_mille
 
 
-def draw_judges(stakes: StakeTable, seed: Bytes32, excluded: Set[Address], count: int) -> tuple[Address, ...]:
+def draw_judges(stakes: StakeTable, seed: Bytes32, excluded: AbstractSet[Address], count: int) -> tuple[Address, ...]:
     """Judges with replacement, seats in proportion to stake, so that splitting gains no seats (D2).
 
     Excluded are the dispatcher, both executors and everybody of the same controller. Empty if nobody is left.
@@ -81,7 +85,7 @@ def draw_judges(stakes: StakeTable, seed: Bytes32, excluded: Set[Address], count
 
 
 def verdict(votes: Sequence[Vote], terms: DuelTerms) -> Outcome:
-    """Enough equal votes decide; enough `no evidence` voids; anything else is a tie and moves nothing between executors."""
+    """Enough equal votes decide; enough `no evidence` voids; else it is a tie: executors lose nothing."""
     tally = Counter(votes)
     if tally[Vote.NO_EVIDENCE] >= terms.void_votes:
         return Outcome.VOID
@@ -90,6 +94,18 @@ def verdict(votes: Sequence[Vote], terms: DuelTerms) -> Outcome:
     if tally[Vote.SECOND] >= terms.agreement:
         return Outcome.SECOND_WON
     return Outcome.TIE
+
+
+def agrees_with_others(votes: Mapping[int, Vote], seat: int) -> bool | None:
+    """Whether a seat voted as the clear majority (three quarters) of the other seats; None if there is none.
+
+    The evidence about a judge: its own vote is left out, for it would help to make the verdict it is compared with.
+    """
+    others = Counter(vote for other, vote in votes.items() if other != seat)
+    if not others or seat not in votes:
+        return None
+    common, count = others.most_common(1)[0]
+    return votes[seat] == common if 4 * count >= 3 * sum(others.values()) else None
 
 
 def payouts(
@@ -116,7 +132,7 @@ def _judges(
     cast: tuple[Mapping[int, Vote], Outcome],
     terms: DuelTerms,
 ) -> None:
-    """Each revealing seat gets its fee from the dispatcher's bond; dissent and silence cost, silence at least as much."""
+    """A revealing seat gets its fee from the dispatcher's bond; dissent costs, and silence at least as much."""
     votes, outcome = cast
     decided = outcome in (Outcome.FIRST_WON, Outcome.SECOND_WON)
     for seat, judge in enumerate(seats):

@@ -14,7 +14,7 @@ from node.sim.run import run
 from node.sim.scenario import Scenario
 from node.sim.stats import Interval, interval
 
-CODE_ROOTS = ("core", "sim")
+CODE_PARTS = ("core/routing/*.py", "core/stake.py", "sim/*.py", "sim/systems/*.py")
 PLAIN = tuple(field.name for field in fields(Summary) if field.name != "slo")
 
 
@@ -75,9 +75,9 @@ def _run_missing(jobs: list[Job], workers: int) -> Iterator[Done]:
 
 
 def code_digest() -> str:
-    """A digest of all code that a result depends on: another version never reads an older one's results."""
+    """A digest of all code that a run depends on: another version never reads an older one's results."""
     root = Path(__file__).resolve().parent.parent
-    paths = sorted(path for part in CODE_ROOTS for path in (root / part).rglob("*.py"))
+    paths = sorted(path for part in CODE_PARTS for path in root.glob(part))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())

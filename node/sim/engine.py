@@ -16,7 +16,7 @@ from node.sim.profiles import EngineProfile
 
 
 class Work:
-    """One request on one engine. `prompt` and `tokens` change when it is preempted: what was made is prefilled again."""
+    """One request on one engine. When it is preempted, what was made joins `prompt`, to be prefilled again."""
 
     __slots__ = ("cap", "finish_step", "key", "left", "made", "prompt", "running", "start_step", "tokens")
 
@@ -50,8 +50,26 @@ class Engine:
     """Mutable; all times come from the kernel."""
 
     __slots__ = (
-        "_chunked", "_done", "_finish", "_kernel", "_mixed_seconds", "_order", "_owner", "_plan", "_start", "_telling", "_token",
-        "busy_seconds", "held", "limits", "prefilling", "preemptions", "running", "speed", "step", "tokens_made",
+        "_chunked",
+        "_done",
+        "_finish",
+        "_kernel",
+        "_mixed_seconds",
+        "_order",
+        "_owner",
+        "_plan",
+        "_start",
+        "_telling",
+        "_token",
+        "busy_seconds",
+        "held",
+        "limits",
+        "preemptions",
+        "prefilling",
+        "running",
+        "speed",
+        "step",
+        "tokens_made",
         "waiting",
     )  # fmt: skip
 

@@ -8,9 +8,9 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  # the backend has to be chosen first
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure as Canvas  # noqa: E402
+import matplotlib.pyplot as plt  # the backend has to be chosen first
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
 COLOURS = {
     "single": "#7f7f7f",

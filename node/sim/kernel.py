@@ -1,7 +1,7 @@
 """The simulated clock: a heap of (time, order, call, argument). Knows nothing of nodes or requests.
 
-Not SimPy: a process there is a generator resumed once an event, about ten times the cost of a heap pop and a call, and
-a million requests at ten events each have to fit into minutes (docs/simulator.md has the measurement).
+Not SimPy: it was measured at 1.5 us an event against 1.0 us here, and the engines re-plan their next event whenever
+the batch changes, which for a process means an interrupt (an exception) each time, and here a stale token.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
-"""The simulated network: one-way delays, lost messages, partitions. Decides when a message arrives, or that it never does."""
+"""The simulated network: one-way delays, lost messages, partitions. Decides whether and when a message arrives."""
 
 from dataclasses import dataclass
+from math import hypot
 from random import Random
 
 LAN_SECONDS = 0.01
@@ -44,7 +45,7 @@ class Network:
         if self._spec.spread_seconds == 0.0:
             return self._spec.base_seconds
         (ax, ay), (bx, by) = self._places[a], self._places[b]
-        return self._spec.base_seconds + self._spec.spread_seconds * ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5
+        return self._spec.base_seconds + self._spec.spread_seconds * hypot(ax - bx, ay - by)
 
     def delivers(self, a: int, b: int, now: float) -> bool:
         """Whether a message sent now arrives. Counts it either way."""

@@ -1,6 +1,6 @@
 """Engines as numbers: GPUs, models, and the step law fitted to public profiles (sources in docs/simulator.md).
 
-step = weights / (efficiency * bandwidth) + per_sequence * B + kv_bytes / (.94 * bandwidth) * K; two GPUs have fitted values.
+step = weights / (efficiency * bandwidth) + per_sequence * B + kv_bytes / (.94 * bandwidth) * K; some are fitted.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from node.core.routing.speed import Speed
 WEIGHT_EFFICIENCY = 0.915
 KV_EFFICIENCY = 0.94
 TENSOR_PARALLEL_EFFICIENCY = 0.545
-"""Share of the summed bandwidth that four PCIe A100s reach together; calibrated so that S3's `single` lands at 238 s."""
+"""Share of the summed bandwidth four PCIe A100s reach together; calibrated so that S3's `single` lands at 238 s."""
 PER_SEQUENCE_SECONDS = 0.06e-3
 RESERVED_BYTES = 2.4e9
 """Activations, CUDA graphs and fragments: makes Qwen3-8B land at 32k / 186k / 391k KV tokens on 24 / 48 / 80 GB."""
@@ -96,7 +96,7 @@ def build_profile(gpu_name: str, model_name: str) -> EngineProfile:
 
 
 def parse_profile(text: str) -> EngineProfile:
-    """ "RTX 4090 / Llama-3.1-8B", in any case. Raises ValueError with what exists."""
+    """Read `RTX 4090 / Llama-3.1-8B`, in any case. Raises ValueError with what exists."""
     gpus, models = ({name.lower(): name for name in table} for table in (GPUS, MODELS))
     gpu, _, model = (part.strip().lower() for part in text.partition("/"))
     if gpu not in gpus or model not in models:

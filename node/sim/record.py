@@ -35,14 +35,15 @@ class Summary:
 class Recorder:
     """Filled by the run."""
 
-    __slots__ = ("arrivals", "ended_at", "failovers", "first", "latency", "node", "source", "total")
+    __slots__ = ("arrivals", "ended_at", "failovers", "first", "latency", "node", "refusals", "source", "total")
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self) -> None:
         self.arrivals, self.latency, self.first = array("d"), array("d"), array("d")
         self.source, self.node = array("l"), array("l")
         self.total = 0
         self.ended_at = 0.0
         self.failovers = array("d")
+        self.refusals = array("d")
 
     def arrived(self) -> None:
         """Count a request, whatever becomes of it."""
@@ -56,6 +57,10 @@ class Recorder:
         self.source.append(arrival.source)
         self.node.append(node)
         self.ended_at = max(self.ended_at, at)
+
+    def refused(self, seconds_after_arrival: float) -> None:
+        """A node said no; the earlier, the better for the client."""
+        self.refusals.append(seconds_after_arrival)
 
     def restarted(self, seconds_after_death: float) -> None:
         """A request lost with its node was begun again elsewhere, so long after the death."""

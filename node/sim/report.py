@@ -1,4 +1,4 @@
-"""The report: one Markdown page, one HTML page, and the numbers behind each figure as JSON. Formats, computes nothing."""
+"""The report: a Markdown page, an HTML page, the numbers behind each figure as JSON. Computes nothing."""
 
 import html
 import json
@@ -9,8 +9,10 @@ from node.sim.experiments.base import Section, Table
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}img{max-width:100%}figcaption{color:#666;font-size:13px}
+table{border-collapse:collapse;margin:1em 0;font-size:13px}
+td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
+img{max-width:100%}figcaption{color:#666;font-size:13px}
 """
 
 

@@ -30,14 +30,17 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Everything that defines a run but the system and the seed."""
+    """Everything that defines a run but the system and the seed.
+
+    With a `deadline` (seconds after arrival) nodes may refuse early what they would finish late.
+    """
 
     name: str
     nodes: tuple[NodeSpec, ...]
     arrivals: Callable[[int], list[Arrival]]
     network: NetworkSpec = field(default_factory=NetworkSpec)
     thresholds: tuple[float, ...] = REASONING_SLO
-    request_timeout: float = float("inf")
+    deadline: float | None = None
 
 
 def _quiet(*phases: tuple[float, float]) -> list[Phase]:

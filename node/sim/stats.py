@@ -8,7 +8,7 @@ from node.sim.record import mean_of
 
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
          2.120, 2.110, 2.101, 2.093, 2.086)  # fmt: skip
-"""Student's t, two-sided 95 %, for 1, 2, ... degrees of freedom; beyond the table 2 is near enough and wider than 1.96."""
+"""Student's t, two-sided 95 %, for 1, 2, ... degrees of freedom; beyond the table 2 is near enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Who asks for how much, when: Poisson phases as in the paper, bursts, days, and recorded traces. Seeded, per purpose.
 
-Each random purpose has its own stream, so that changing one (say, the network's losses) leaves the others as they were
-and systems can be compared request by request.
+Each random purpose has its own stream, so that changing one (say, the network's losses) leaves the others as they
+were and systems can be compared request by request.
 """
 
 import csv
@@ -69,11 +69,10 @@ def stream(seed: int, purpose: str) -> Random:
 
 def poisson_arrivals(schedule: Sequence[Sequence[Phase]], lengths: Lengths, seed: int) -> list[Arrival]:
     """One schedule of phases a node, merged in order of time."""
-    arrivals = []
+    arrivals: list[Arrival] = []
     for source, phases in enumerate(schedule):
         times, sizes = stream(seed, f"times/{source}"), stream(seed, f"lengths/{source}")
-        for at in _poisson_times(phases, times):
-            arrivals.append(Arrival(at, source, *lengths.throw(sizes), lengths.cap))
+        arrivals.extend(Arrival(at, source, *lengths.throw(sizes), lengths.cap) for at in _poisson_times(phases, times))
     return sorted(arrivals, key=lambda arrival: arrival.at)
 
 

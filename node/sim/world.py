@@ -34,7 +34,18 @@ class Request:
     """One request on its way through a system."""
 
     __slots__ = (
-        "arrival", "asking", "bid", "first_at", "hops", "holder", "number", "path", "request_id", "restarts", "sent_at",
+        "arrival",
+        "asking",
+        "bid",
+        "first_at",
+        "holder",
+        "hops",
+        "number",
+        "path",
+        "promises",
+        "request_id",
+        "restarts",
+        "sent_at",
         "work",
     )  # fmt: skip
 
@@ -46,6 +57,7 @@ class Request:
         self.holder: SimNode | None = None
         self.work: Work | None = None
         self.bid: Forecast | None = None
+        self.promises: dict[Address, Forecast] = {}
         self.asking = False
 
 
@@ -69,8 +81,8 @@ class SimNode:
     """One node: an engine, what it has learned, its queue and its settings."""
 
     __slots__ = (
-        "address", "alive", "config", "dice", "died_at", "earned", "engine", "index", "learner", "lengths", "policy",
-        "promised", "queue", "records", "served", "spec", "spent", "stake", "system", "world",
+        "address", "alive", "away", "config", "dice", "died_at", "earned", "engine", "index", "learner", "lengths",
+        "policy", "promised", "queue", "records", "served", "spec", "spent", "stake", "system", "world",
     )  # fmt: skip
 
     def __init__(self, world: "World", index: int, spec: NodeSpec, config: ProviderConfig) -> None:
@@ -82,9 +94,11 @@ class SimNode:
         self.learner = SpeedLearner(guess.speed)
         self.lengths = LengthModel()
         self.engine = Engine(world.kernel, spec.engine, self)
+        self.system: System
         self.queue: deque[Request] = deque()
         self.promised: deque[tuple[float, int]] = deque()
         self.records: dict[int, PeerRecord] = {}
+        self.away: dict[int, dict[Request, None]] = {}
         self.stake, self.alive, self.died_at = spec.stake, spec.joins_at <= 0, float("inf")
         self.served = self.earned = self.spent = 0
 
@@ -139,13 +153,15 @@ class SimNode:
 
     def on_first_token(self, work: Work) -> None:
         """Remember when the first token left."""
-        request: Request = work.key
+        request = work.key
+        assert isinstance(request, Request)
         if request.first_at < 0:
             request.first_at = self.world.kernel.now
 
     def on_done(self, work: Work) -> None:
         """Learn the length, count it, tell the system."""
-        request: Request = work.key
+        request = work.key
+        assert isinstance(request, Request)
         self.lengths.observe(request.arrival.tokens)
         self.served += 1
         self.system.on_done(self, request)
@@ -168,7 +184,7 @@ class World:
         self.network = Network(scenario.network, len(scenario.nodes), stream(seed, "network"))
         self.nodes = [SimNode(self, index, spec, spec.config or config) for index, spec in enumerate(scenario.nodes)]
         self.by_address = {node.address: node for node in self.nodes}
-        self.recorder = Recorder(len(self.nodes))
+        self.recorder = Recorder()
         self.block_hash = keccak(b"block" + word(seed))
         self._stakes: StakeTable | None = None
         self._count = 0
@@ -235,7 +251,7 @@ def _join(node: SimNode) -> None:
 def _killer(system: System) -> Callable[[SimNode], None]:
     def kill(node: SimNode) -> None:
         node.alive, node.died_at = False, node.world.kernel.now
-        lost = [work.key for work in node.engine.fail() if work.key is not None]
+        lost = [work.key for work in node.engine.fail() if isinstance(work.key, Request)]
         lost.extend(node.queue)
         node.queue.clear()
         system.on_lost(node, lost)

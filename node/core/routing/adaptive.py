@@ -35,12 +35,15 @@ class Adaptive:
 
     def decide(self, case: Case, dice: Dice) -> Decision:
         """Home if the engine is as good as idle; else compare home with the bids."""
-        if case.bids is None:
-            alone = self._reason_to_stay(case, dice)
-            if alone is None:
-                return Ask(self.config.candidates, Reason.LOOK_FOR_BETTER)
-            return self._at_home(case, alone)
-        best = min(case.bids, key=lambda bid: self.bid_cost(case, bid), default=None)
+        if case.bids is not None:
+            return self._choose(case, case.bids)
+        alone = self._reason_to_stay(case, dice)
+        if alone is None:
+            return Ask(self.config.candidates, Reason.LOOK_FOR_BETTER)
+        return self._at_home(case, alone)
+
+    def _choose(self, case: Case, bids: tuple[Bid, ...]) -> Decision:
+        best = min(bids, key=lambda bid: self.bid_cost(case, bid), default=None)
         if best is None:
             return self._at_home(case, Reason.NOBODY_ELSE)
         home = case.here.forecast
@@ -58,7 +61,7 @@ class Adaptive:
         return forecast.finish_seconds(case.expected_tokens) + added
 
     def bid_cost(self, case: Case, bid: Bid) -> float:
-        """The cost of a bid by the client's preference. Price is relative to the dearest bid, so that it has no unit."""
+        """The cost of a bid by the client's preference. Price is relative to the dearest bid, so it has no unit."""
         seconds = self.cost(case, bid.forecast)
         preference = case.request.demands.preference
         if preference is Preference.LATENCY or not case.bids:

@@ -53,14 +53,18 @@ def _fit(config: ProviderConfig, enquiry: Enquiry) -> Skip | None:
 
 
 def _capacity(config: ProviderConfig, enquiry: Enquiry, dice: Dice) -> Skip | None:
-    here, request = enquiry.case.here, enquiry.case.request
+    here = enquiry.case.here
     if config.max_concurrency and here.in_flight >= config.max_concurrency:
         return Skip.REFUSED_BUSY
     if config.own_users_first and enquiry.own_queue:
         return Skip.REFUSED_BUSY
     if config.policy == "paper" and here.usage >= config.target_usage:
         return Skip.REFUSED_BUSY
-    if config.refuse_late and here.forecast is not None and request.finish_by is not None:
-        if here.forecast.finish_seconds(enquiry.case.expected_tokens) > request.finish_by:
-            return Skip.REFUSED_DEADLINE
+    if config.refuse_late and _would_be_late(enquiry.case):
+        return Skip.REFUSED_DEADLINE
     return None if dice.random() < config.accept_frequency else Skip.REFUSED_POLICY
+
+
+def _would_be_late(case: Case) -> bool:
+    forecast, deadline = case.here.forecast, case.request.finish_by
+    return forecast is not None and deadline is not None and forecast.finish_seconds(case.expected_tokens) > deadline

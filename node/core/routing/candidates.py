@@ -1,4 +1,4 @@
-"""Walking the draw: who is asked for a bid, and why everybody before was not. The record is what an auditor re-checks."""
+"""Walking the draw: who is asked for a bid, and why everybody before was not. An auditor re-checks the record."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,12 +1,14 @@
 """The stake-weighted order of all providers for one request, which anyone can re-check (and no one can choose).
 
-The order is successive sampling without replacement, linear in stake, so that splitting a stake over many identities
-gains nothing (D1). Draw number i is keccak(seed || i) reduced by the stake that is left, looked up in prefix sums over
-the providers sorted by address. Building the table is O(n log n) once a snapshot; the first ten draws cost microseconds.
+The order is successive sampling without replacement, linear in stake, so that splitting a stake over many
+identities gains nothing (D1). Draw number i is keccak(seed || i) reduced by the stake that is left, looked up in
+prefix sums over the providers sorted by address. Building the table is O(n log n) once a snapshot; the first ten
+draws cost microseconds.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
 from node.core.hashing import keccak, word
@@ -39,7 +41,7 @@ class StakeTable:
         """All stake in the table."""
         return Amount(self._sums[-1] if self._sums else 0)
 
-    def without(self, excluded: Set[Address]) -> "StakeTable":
+    def without(self, excluded: AbstractSet[Address]) -> "StakeTable":
         """The same snapshot less those (for judges: parties and their controllers)."""
         return StakeTable(
             (address, Amount(self._sums[index] - (self._sums[index - 1] if index else 0)))

@@ -27,7 +27,7 @@ EDGES = _edges()
 
 
 class LengthModel:
-    """Finished lengths in geometric buckets. `prior` is the guess before anything was seen and weighs like one answer."""
+    """Finished lengths in geometric buckets. `prior`, the guess before anything was seen, weighs like one answer."""
 
     __slots__ = ("_counts", "_longer", "_since", "_sums", "_total")
 
@@ -61,8 +61,7 @@ class LengthModel:
             longer = table[bisect_right(edges, generated)]
             expected = longer - generated if longer else generated
             left = cap - generated
-            expected = expected if expected < left else left
-            found.append(expected if expected > 1.0 else 1.0)
+            found.append(max(min(expected, left), 1.0))
         return found
 
     def _add(self, tokens: float) -> None:

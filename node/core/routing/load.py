@@ -56,8 +56,8 @@ class EngineLoad:
 
 
 GATE_HEADROOM = 1.25
-"""The gate may plan for this share of the KV room: giving up a cache and prefilling it again costs far less than an idle
-place in the batch, so a little over is right. Fitted on the training seeds (docs/simulator.md)."""
+"""The gate may plan for this share of the KV room: giving up a cache and prefilling it again costs far less than an
+idle place in the batch, so a little over is right. Fitted on the training seeds (docs/simulator.md)."""
 
 
 def has_room(load: EngineLoad, prompt: int, expected: float) -> bool:
@@ -75,10 +75,7 @@ def has_room(load: EngineLoad, prompt: int, expected: float) -> bool:
 def peak_tokens(jobs: list[Job]) -> float:
     """The highest KV use over time: just before each end, all that have not ended have grown by the same steps."""
     peak = held = 0.0
-    alive = 0
-    for remaining, context in sorted(jobs, reverse=True):
+    for alive, (remaining, context) in enumerate(sorted(jobs, reverse=True), start=1):
         held += context
-        alive += 1
-        reached = held + alive * remaining
-        peak = reached if reached > peak else peak  # noqa: PLR1730  # the gate of every request: max() costs a call
+        peak = max(peak, held + alive * remaining)
     return peak

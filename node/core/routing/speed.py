@@ -36,7 +36,7 @@ class Speed:
 
 
 class SpeedLearner:
-    """Learns a `Speed` from observations. The one mutable estimator of an engine; owned by whoever watches the engine."""
+    """Learns a `Speed` from observations. Mutable; owned by whoever watches the engine."""
 
     __slots__ = ("_known", "_moments", "_prefill", "_scale", "_targets")
 

@@ -1,9 +1,11 @@
 """What a dispatcher has learned about a peer from the work it did: promises are compared with deeds.
 
-A peer that claims to be idle and fast and is not gets its later bids corrected by its own record, so it loses work within
-a few requests; one that fails is left alone for a while. Local memory only, never gossip: nobody can slander anybody.
+A peer that claims to be idle and fast and is not gets its later bids corrected by its own record, so it loses work
+within a few requests; one that fails is left alone for a while. Local memory only, never gossip: nobody can
+slander anybody.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import exp, log
 
@@ -13,8 +15,10 @@ PRIOR_WEIGHT = 4.0
 """Imaginary kept promises a newcomer starts with, so that one slow answer condemns nobody."""
 MEMORY = 0.95
 """Weight kept by the past per request: about twenty requests."""
-LARGEST_LOG = 3.0
-"""One answer counts as at most e^3 = 20 times too slow."""
+LARGEST_LOG = 5.0
+"""One answer counts as at most e^5 = 150 times too slow."""
+SLACK_SECONDS = 0.25
+"""Added to promise and deed alike: a network's jitter is no broken promise."""
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 120.0
 
@@ -29,7 +33,7 @@ class PeerRecord:
     avoid_until: float = 0.0
 
     def correction(self) -> float:
-        """Factor on this peer's promised seconds. Never below one: a modest claim needs no reward, it comes by itself."""
+        """Factor on this peer's promised seconds. Never below one: modest claims need no reward."""
         return exp(max(self.log_sum / (self.weight + PRIOR_WEIGHT), 0.0))
 
     def is_avoided(self, now: float) -> bool:
@@ -42,9 +46,23 @@ NEWCOMER = PeerRecord()
 
 def next_record_after_answer(record: PeerRecord, promised_seconds: float, measured_seconds: float) -> PeerRecord:
     """The record after an answer. Both times are for the answer's true length."""
-    ratio = log(max(measured_seconds, 1e-3) / max(promised_seconds, 1e-3))
+    ratio = log((max(measured_seconds, 0.0) + SLACK_SECONDS) / (max(promised_seconds, 0.0) + SLACK_SECONDS))
     ratio = max(min(ratio, LARGEST_LOG), -LARGEST_LOG)
     return PeerRecord(record.log_sum * MEMORY + ratio, record.weight * MEMORY + 1.0)
+
+
+def record_with_pending(record: PeerRecord, pending: Iterable[tuple[float, float]]) -> PeerRecord:
+    """The record as it looks with answers under way: (seconds promised for what has arrived so far, seconds elapsed).
+
+    A liar would otherwise collect work until its first answer ends. Only lateness counts before the end.
+    """
+    log_sum, weight = record.log_sum, record.weight
+    for promised, elapsed in pending:
+        ratio = log((elapsed + SLACK_SECONDS) / (promised + SLACK_SECONDS))
+        if ratio > 0:
+            log_sum += min(ratio, LARGEST_LOG)
+            weight += 1.0
+    return replace(record, log_sum=log_sum, weight=weight)
 
 
 def next_record_after_failure(record: PeerRecord, now: float) -> PeerRecord:

@@ -37,8 +37,9 @@ VARIANTS = (
 )
 TEXT = """\
 The paper's rule gains most by a lower target usage: it offloads too late, because its target is the share of the KV
-memory in use, which says little about speed. `adaptive` has no such target; it loses little with fewer bids and keeps
-most of its gain when half of the peers' answers are refusals, which is what a provider's freedom of policy amounts to.
+memory in use, which says little about speed. `adaptive` has no such target; it loses little with fewer bids and
+keeps most of its gain when half of the peers' answers are refusals, which is what a provider's freedom of policy
+amounts to.
 """
 
 

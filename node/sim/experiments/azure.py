@@ -1,4 +1,4 @@
-"""A real trace (Azure 2023, conversation): short answers, bursts, many requests. Windows of the trace differ by seed."""
+"""A real trace (Azure 2023, conversation): short answers, bursts, many requests. Each seed takes another window."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,9 +20,9 @@ THRESHOLDS = (5.0, 10.0, 20.0, 40.0)
 CURVE = tuple(step / 2 for step in range(2, 81))
 SYSTEMS = ("single", "central", "central-oracle", "random", "power-of-two", "paper", "adaptive")
 TEXT = """\
-Four RTX 4090 with Llama-3.1-8B; each seed takes another 15-minute window of the trace (before the load factor) and lays
-it over the nodes in unequal shares that rotate, so that every node has its rush. `paper` decides one request a node
-every half second (its published tick), which at these rates is itself the bottleneck.
+Four RTX 4090 with Llama-3.1-8B; each seed takes another 15-minute window of the trace (before the load factor) and
+lays it over the nodes in unequal shares that rotate, so that every node has its rush. `paper` decides one request a
+node every half second (its published tick), which at these rates is itself the bottleneck.
 """
 
 
@@ -33,9 +33,7 @@ def window_arrivals(path: Path, load: float, seconds: float, seed: int) -> list[
     start = stream(seed, "window").uniform(0.0, max(length - seconds, 0.0))
     inside = [row for row in rows if start <= row.at < start + seconds]
     moved = trace_arrivals(inside, zipf_spread(NODES), load, seed)
-    return [
-        Arrival(item.at, item.source, item.prompt, item.tokens, item.max_tokens) for item in moved
-    ]
+    return [Arrival(item.at, item.source, item.prompt, item.tokens, item.max_tokens) for item in moved]
 
 
 def azure_scenario(path: Path, load: float, seconds: float) -> Scenario:
@@ -54,7 +52,7 @@ def azure(options: Options) -> Section:
     runs = {}
     for load in LOADS:
         scenario = azure_scenario(options.trace, load, seconds)
-        runs[scenario.name] = run_variants(options, scenario, plain_variants(SYSTEMS), min(options.seeds, 10))
+        runs[scenario.name] = run_variants(options, scenario, plain_variants(SYSTEMS), min(options.seeds, 5))
     _draw(options, runs)
     return Section(
         slug="azure",

@@ -20,19 +20,25 @@ DIES_AT = 330.0
 WINDOW = 45
 SYSTEMS = ("central", "paper", "adaptive")
 TEXT = """\
-Churn: users at one node ask 1/4 per second for 1200 s; of three nodes one leaves (without a word) at 400 s, a fresh one
-joins at 800 s. Fail-over: S1 with node 3, which has taken others' requests, killed at 330 s; measured from the death to
-the moment a request that was on it begins again elsewhere. The simulated detection is a stall of 1.5 s in the stream
-(three missed keep-alives); the live network's own figure is in `make net-test`. Requests of the dead node's own users
-are lost with it and count as missed, except under `central`, whose one dispatcher is assumed never to die.
+Churn: users at one node ask 1/4 per second for 1200 s; of three nodes one leaves (without a word) at 400 s, a fresh
+one joins at 800 s. Fail-over: S1 with node 3, which has taken others' requests, killed at 330 s; measured from the
+death to the moment a request that was on it begins again elsewhere. The simulated detection is a stall of 1.5 s in
+the stream (three missed keep-alives); the live network's own figure is in `make net-test`. Requests of the dead
+node's own users are lost with it and count as missed, except under `central`, whose one dispatcher is assumed never
+to die.
 """
 
 
 def churn_scenario() -> Scenario:
     """Three nodes, one leaving, a fourth joining; all users at the first."""
     engine = build_profile("RTX 6000 Ada", "Qwen3-8B")
-    nodes = (NodeSpec(engine), NodeSpec(engine), NodeSpec(engine, leaves_at=LEAVES_AT), NodeSpec(engine, joins_at=JOINS_AT))
-    schedule = ([Phase(END, 1 / 4)], [], [], [])
+    nodes = (
+        NodeSpec(engine),
+        NodeSpec(engine),
+        NodeSpec(engine, leaves_at=LEAVES_AT),
+        NodeSpec(engine, joins_at=JOINS_AT),
+    )
+    schedule: tuple[list[Phase], ...] = ([Phase(END, 1 / 4)], [], [], [])
     return Scenario("churn", nodes, partial(poisson_arrivals, schedule, REASONING))
 
 
@@ -76,7 +82,13 @@ def _death_table(groups: dict[str, list[Done]]) -> Table:
         waits: Sequence[float] = sorted(wait for done in results for wait in done.failovers)
         answered = interval([done.summary.answered / done.summary.requests for done in results])
         rows.append(
-            (system, f"{len(waits)}", f"{percentile(waits, 0.5):.2f}", f"{percentile(waits, 1.0):.2f}", f"{answered.mean:.2%}")
+            (
+                system,
+                f"{len(waits)}",
+                f"{percentile(waits, 0.5):.2f}",
+                f"{percentile(waits, 1.0):.2f}",
+                f"{answered.mean:.2%}",
+            )
         )
     heading = ("system", "requests begun again", "median s after the death", "worst s", "answered")
     return Table(heading, tuple(rows))

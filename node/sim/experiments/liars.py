@@ -18,10 +18,11 @@ SECONDS = 300.0
 CLAIM = 5.0
 WINDOW = 40
 TEXT = """\
-Six nodes, users at the first two; the last runs at a third of the speed of the others and claims in every bid to be idle
-and five times as fast as it is. Dispatchers compare each promise with what happened (`node/core/routing/trust.py`) and
-stretch later promises of that peer. `requests until ignored` counts the liar's requests from one dispatcher until its
-share of that dispatcher's offloads over twenty requests first falls below the fair sixth, for good or for a while.
+Six nodes, users at the first two; the last runs at a third of the speed of the others and claims in every bid to be
+idle and five times as fast as it is. Dispatchers compare each promise with what happened
+(`node/core/routing/trust.py`) and stretch later promises of that peer. `requests until ignored` counts the liar's
+requests from one dispatcher until its share of that dispatcher's offloads over twenty requests first falls below
+the fair sixth, for good or for a while.
 """
 
 
@@ -30,7 +31,9 @@ def _scenario(claims: float, slow: float = 3.0) -> Scenario:
     nodes = [NodeSpec(engine) for _ in range(NODES)]
     nodes[LIAR] = NodeSpec(scale_profile(engine, slow), claims_faster=claims)
     schedule = [[Phase(SECONDS, 8.0)] if index < 2 else [] for index in range(NODES)]
-    return Scenario(f"liar x{claims:g}", tuple(nodes), partial(poisson_arrivals, schedule, SHAREGPT), thresholds=(10.0,))
+    return Scenario(
+        f"liar x{claims:g}", tuple(nodes), partial(poisson_arrivals, schedule, SHAREGPT), thresholds=(10.0,)
+    )
 
 
 def liars(options: Options) -> Section:
@@ -52,9 +55,14 @@ def liars(options: Options) -> Section:
         answers="adversaries (asked for by the reviewers); load forgery loses work within 20 requests",
         text=TEXT,
         tables=(
-            Table(("the slow node", "share of offloads, second half", "requests until ignored", "mean latency s"), tuple(rows)),
+            Table(
+                ("the slow node", "share of offloads, second half", "requests until ignored", "mean latency s"),
+                tuple(rows),
+            ),
         ),
-        figures=(Figure("liars.png", f"Share of a dispatcher's offloads that go to the slow node (mean of {WINDOW})."),),
+        figures=(
+            Figure("liars.png", f"Share of a dispatcher's offloads that go to the slow node (mean of {WINDOW})."),
+        ),
     )
 
 

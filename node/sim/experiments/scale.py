@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 from node.sim.experiments.base import Figure, Options, Section, Table
 from node.sim.figures import Labels, draw_lines, panels, save
@@ -20,9 +20,9 @@ RATE = 3.0
 ZONES = 24
 FULL, QUICK = (10, 100, 1_000, 10_000), (10, 100, 1_000)
 TEXT = """\
-Chat-like requests, three per second and node, every node living in one of 24 time zones of a day squeezed into the run.
-Time is measured on one core of a shared machine and scatters by some 30 %; read the shape. A request costs three
-enquiries at most whatever the number of nodes, a draw from prefix sums, and a handful of engine events.
+Chat-like requests, three per second and node, every node living in one of 24 time zones of a day squeezed into the
+run. Time is CPU time of one core on a shared machine and scatters by some 30 %; read the shape. A request costs
+three enquiries at most whatever the number of nodes, a draw from prefix sums, and a handful of engine events.
 """
 
 
@@ -53,7 +53,7 @@ def scale_scenario(nodes: int, seconds: float) -> Scenario:
     return Scenario(f"{nodes} nodes", specs, partial(day_arrivals, nodes, seconds), thresholds=(5.0, 10.0))
 
 
-def measure(nodes: int, seconds: float, clock: Callable[[], float] = perf_counter) -> Measured:
+def measure(nodes: int, seconds: float, clock: Callable[[], float] = process_time) -> Measured:
     """Run one size and time it (arrivals included)."""
     start = clock()
     summary = run(scale_scenario(nodes, seconds), "adaptive", 1).summary
@@ -84,7 +84,7 @@ def scale(options: Options) -> Section:
 def scale_section(points: Sequence[Measured], out: Path) -> Section:
     """Table and figure of measured sizes."""
     draw_scale(points, out / "figures" / "scale.png")
-    heading = ("nodes", "requests", "run s", "µs/request", "peak MB", "mean latency s", "p99 s", "messages/request")
+    heading = ("nodes", "requests", "CPU s", "µs/request", "peak MB", "mean latency s", "p99 s", "messages/request")
     rows = tuple(
         (
             f"{point.nodes:,}",
@@ -114,10 +114,14 @@ def draw_scale(points: Sequence[Measured], path: Path) -> None:
     sizes = [float(point.nodes) for point in points]
     canvas, axes = panels(2, 2)
     draw_lines(
-        axes[0], {"adaptive": (sizes, [p.micros_per_request for p in points])}, Labels("Simulation cost", "nodes", "µs/request")
+        axes[0],
+        {"adaptive": (sizes, [p.micros_per_request for p in points])},
+        Labels("Simulation cost", "nodes", "µs/request"),
     )
     draw_lines(
-        axes[1], {"adaptive": (sizes, [p.messages_per_request for p in points])}, Labels("Messages", "nodes", "messages/request")
+        axes[1],
+        {"adaptive": (sizes, [p.messages_per_request for p in points])},
+        Labels("Messages", "nodes", "messages/request"),
     )
     for axis in axes:
         axis.set_xscale("log")

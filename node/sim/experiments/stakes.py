@@ -1,4 +1,4 @@
-"""Stake, income and strangers: who gets the work, does money make money, does splitting a stake pay, how cold is a start."""
+"""Stake, income and strangers: does money make money, does splitting a stake pay, how cold is a start."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,14 +14,14 @@ from node.sim.stats import Interval, interval
 from node.sim.workload import SHAREGPT, Phase, poisson_arrivals, stream
 
 NODES = 16
-SECONDS = 400.0
-JOIN_AT = 100.0
+SECONDS = 100.0
+JOIN_AT = 30.0
 IDENTITIES = 20
 TEXT = """\
-Sixteen equal RTX 4090, of which only the first four have users, so that most work is offloaded; stakes 1, 2, 4, ... in
-turn, three bids a request. Stake decides who is asked; the best bid decides who serves, so a rich provider is asked more
-often but earns more only as far as it is as fast and as empty as the others it is asked with. `work share / stake share`
-of 1 would be work in proportion to stake.
+Sixteen equal RTX 4090, of which only the first four have users, so that most work is offloaded; stakes 1, 2, 4, ...
+in turn, three bids a request. Stake decides who is asked; the best bid decides who serves, so a rich provider is
+asked more often but earns more only as far as it is as fast and as empty as the others it is asked with. `work
+share / stake share` of 1 would be work in proportion to stake.
 """
 
 
@@ -40,9 +40,10 @@ def stakes(options: Options) -> Section:
     seeds = range(1, options.scaled(5, 2) + 1)
     unequal = tuple(100 * 2 ** (index % 4) for index in range(NODES))
     config = replace(OWN_USERS_LAST, policy="adaptive")
-    spread = {stake: [_share(run(_scenario(unequal), "adaptive", seed, config), stake) for seed in seeds] for stake in (100, 800)}
+    runs = [run(_scenario(unequal), "adaptive", seed, config) for seed in seeds]
+    spread = {stake: [_share(done, stake) for done in runs] for stake in (100, 800)}
     flat = [_gini(run(_scenario((100,) * NODES), "adaptive", seed, config)) for seed in seeds]
-    rich = [_gini(run(_scenario(unequal), "adaptive", seed, config)) for seed in seeds]
+    rich = [_gini(done) for done in runs]
     cold = [_cold_start(seed) for seed in seeds]
     rows = (
         ("Gini of income, equal stakes", number(interval(flat), 3)),
@@ -65,7 +66,9 @@ def stakes(options: Options) -> Section:
 def _share(done: Run, stake: int) -> float:
     nodes = done.world.nodes[4:]
     work = sum(node.earned for node in nodes if node.spec.stake == stake) / sum(node.earned for node in nodes)
-    return work / (sum(node.spec.stake for node in nodes if node.spec.stake == stake) / sum(n.spec.stake for n in nodes))
+    return work / (
+        sum(node.spec.stake for node in nodes if node.spec.stake == stake) / sum(n.spec.stake for n in nodes)
+    )
 
 
 def _gini(done: Run) -> float:

@@ -1,7 +1,7 @@
 """Central dispatchers, which see every node: the paper's baseline, and the oracle that knows even the answers' lengths.
 
-They exist as yardsticks. `CentralOracle` uses what nobody can know (true lengths, exact engine states), so its latency
-is the limit that an honest policy is measured against.
+They exist as yardsticks. `CentralOracle` uses what nobody can know (true lengths, exact engine states), so its
+latency is the limit that an honest policy is measured against.
 """
 
 from node.sim.engine import Engine, Work

@@ -9,7 +9,7 @@ from itertools import islice
 from node.core.routing.admission import Enquiry, answer_enquiry
 from node.core.routing.candidates import Walk, choose_candidates
 from node.core.routing.draw import draw_seed
-from node.core.routing.trust import next_record_after_answer, next_record_after_failure
+from node.core.routing.trust import next_record_after_answer, next_record_after_failure, record_with_pending
 from node.core.routing.types import (
     Ask,
     Bid,
@@ -96,9 +96,10 @@ class Market:
 
     def route_request(self, request: Request) -> RouteRequest:
         """The request as the pure code sees it. Every model is acceptable, as in the paper's settings."""
-        arrival = request.arrival
+        arrival, deadline = request.arrival, self.world.scenario.deadline
+        left = None if deadline is None else arrival.at + deadline - self.kernel.now
         return RouteRequest(
-            request.request_id, tuple(self.models), arrival.prompt, arrival.max_tokens, None, request.path
+            request.request_id, tuple(self.models), arrival.prompt, arrival.max_tokens, left, request.path
         )
 
     def case(self, node: SimNode, request: Request, bids: tuple[Bid, ...] | None) -> Case:
@@ -121,6 +122,7 @@ class Market:
                 self._send(node, request, decision.bid)
             case Refuse():
                 self._leave_queue(node, request)
+                self.world.recorder.refused(self.kernel.now - request.arrival.at)
 
     def _serve(self, node: SimNode, request: Request) -> None:
         request.asking = False
@@ -219,22 +221,30 @@ class Market:
         request.asking = False
         if not node.alive:
             return
-        bids = [self._corrected(node, bid) for bid in ring.bids if bid is not None]
+        promises = [bid for bid in ring.bids if bid is not None]
+        request.promises = {bid.provider: bid.forecast for bid in promises}
+        bids = [self._corrected(node, bid) for bid in promises]
         self._decide(node, request, tuple(bids))
 
     def _corrected(self, node: SimNode, bid: Bid) -> Bid:
-        """Promises of a peer that did not keep them are stretched by its record before the policy sees them."""
+        """Promises of a peer that did not keep them are stretched by its record before the policy sees them.
+
+        The record itself is always fed the promise as made: fed the stretched one, it would settle for half the lie.
+        """
         peer = self.world.by_address[bid.provider]
-        factor = node.record(peer).correction()
+        pending = [_so_far(request, self.kernel.now) for request in node.away.get(peer.index, ())]
+        record = record_with_pending(node.record(peer), pending) if pending else node.record(peer)
+        factor = record.correction()
         return bid if factor == 1.0 else _stretched(bid, factor)
 
     # ---- offload ----
 
     def _send(self, node: SimNode, request: Request, bid: Bid) -> None:
         peer = self.world.by_address[bid.provider]
-        request.bid, request.sent_at, request.holder = bid.forecast, self.kernel.now, peer
+        request.bid, request.sent_at, request.holder = request.promises[bid.provider], self.kernel.now, peer
         request.path = (*request.path, node.address)
         request.hops += 1
+        node.away.setdefault(peer.index, {})[request] = None
         self.world.network.messages += 2
         seconds = self.world.network.seconds(node.index, peer.index)
         self.kernel.after(seconds, self._receive, (peer, request))
@@ -252,6 +262,7 @@ class Market:
         """The source begins again with whoever is left; the dead peer's record keeps it from being asked."""
         source, lost = self.world.nodes[request.arrival.source], request.holder
         if lost is not None and lost is not source:
+            source.away.get(lost.index, {}).pop(request, None)
             source.records[lost.index] = next_record_after_failure(source.record(lost), self.kernel.now)
         self.world.recorder.restarted(self.kernel.now - (lost.died_at if lost else self.kernel.now))
         request.path, request.holder, request.restarts = (), None, request.restarts + 1
@@ -261,10 +272,22 @@ class Market:
         node.earned += 1
         source.spent += 1
         source.lengths.observe(request.arrival.tokens)
+        source.away.get(node.index, {}).pop(request, None)
         if request.bid is not None:
             promised = request.bid.finish_seconds(request.arrival.tokens)
             measured = self.kernel.now - request.sent_at
             source.records[node.index] = next_record_after_answer(source.record(node), promised, measured)
+
+
+def _so_far(request: Request, now: float) -> tuple[float, float]:
+    """(seconds promised for what the source has received so far, seconds elapsed since it was sent)."""
+    promised = request.bid
+    assert promised is not None
+    work, holder = request.work, request.holder
+    made = 0
+    if work is not None and holder is not None and work in holder.engine.running:
+        made = work.made + holder.engine.steps_now() - work.start_step + 1
+    return promised.start_seconds + made * promised.token_seconds, now - request.sent_at
 
 
 def _stretched(bid: Bid, factor: float) -> Bid:
