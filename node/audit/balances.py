@@ -62,6 +62,10 @@ def _escrow_expectations(escrow: bytes, book: Book, at: int) -> Iterator[Expecta
     for lane_ids, lane in book.lanes.items():
         view = View(escrow, "laneState(address,address,address)", lane_ids, ("uint128", "uint32"))
         yield Expectation("AUD-012", _names(*lane_ids), view, (lane.claimed, lane.generation), (0, 1))
+    for each in sorted(book.tops.keys() | book.returned.keys()):
+        view = View(escrow, "laneGeneration(address,address,address,uint32)", each, ("uint128", "uint128"))
+        totals = (book.tops.get(each, 0), book.returned.get(each, 0))
+        yield Expectation("AUD-012", f"{_names(*each[:3])} generation {each[3]}", view, totals, (0, 1))
     for address, signer in book.signers.items():
         view = View(escrow, "signerState(address)", (address,), ("address", "uint64", "bool", "uint128"))
         state = (signer.payer, signer.thaw_end, int(signer.is_revoked), signer.cap)
@@ -78,8 +82,9 @@ def _payee_expectations(escrow: bytes, book: Book, at: int) -> Iterator[Expectat
         keys = (payee.operator, payee.generation, payee.payout_in_force(address, at))
         yield Expectation("AUD-015", hexed(address), view, keys, (0, 1, 3))
         for generation, operator in payee.operators.items():
-            view = View(escrow, "operatorOf(address,uint32)", (address, generation), ("address",))
-            yield Expectation("AUD-015", f"{hexed(address)} generation {generation}", view, (operator,), (0,))
+            view = View(escrow, "generationState(address,uint32)", (address, generation), ("address", "uint64"))
+            state = (operator, payee.closed_at.get(generation, 0))
+            yield Expectation("AUD-015", f"{hexed(address)} generation {generation}", view, state, (0, 1))
         view = View(escrow, "earningsOf(address)", (address,), ("uint128", "uint128", "uint128"))
         yield Expectation("AUD-013", hexed(address), view, (payee.unpaid,), (0, 1, 2), is_total=True)
 

@@ -116,6 +116,9 @@ class Book:
     signers: dict[bytes, Signer] = field(default_factory=dict)
     payees: dict[bytes, Payee] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
+    tops: dict[GenerationId, int] = field(default_factory=dict)
+    """A lane's claimed total after the last claim of a generation: what a challenge is measured against."""
+    returned: dict[GenerationId, int] = field(default_factory=dict)
     burnt: int = 0
     slashed_stake: int = 0
 

@@ -142,6 +142,8 @@ def _overclaim_challenged(book: Book, event: Event) -> None:
     payee = book.payee(event.octets("payee"))
     if from_earnings > returned + burnt or returned > event.number("excess") or burnt < returned:
         book.report.add("AUD-029", "returned, burnt and fromEarnings do not fit together", **event.evidence)
+    challenged = (event.octets("payer"), event.octets("payee"), event.octets("lane"), event.number("generation"))
+    book.returned[challenged] = book.returned.get(challenged, 0) + returned
     payee.slashed += from_earnings
     book.credit(event.octets("payer"), returned)
     book.burnt += max(0, from_earnings - returned)

@@ -22,6 +22,7 @@ def fold_settlement(book: Book, event: Event) -> None:
     payee = book.payee(key[1])
     bucket = event.at // book.windows.hold
     payee.earned[bucket] = payee.earned.get(bucket, 0) + settlement.paid
+    book.tops[settlement.generation_id] = settlement.claimed_after
     book.settlements.append(settlement)
 
 

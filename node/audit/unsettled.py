@@ -72,12 +72,15 @@ class UnsettledAuditor:
 
     def _check_totals(self, walk: Walk, totals: LaneTotals, seen: set[int]) -> None:
         # Requests may have ended between the two reads, so any total on the way is as good as the last.
-        if totals.charged not in seen and walk.cumulative is not None:
+        if walk.cumulative is None:
+            return
+        if totals.charged not in seen:
             text = f"the node says {totals.charged}, its receipts {walk.total}"
             self.report.add("AUD-073", text, **walk.where())
+        # The ceiling of a request that is still open is in no receipt: only totals of one moment can be compared.
         highest = max(totals.best_ceiling, walk.best_ceiling)
-        if walk.total > highest:
-            self.report.add("AUD-053", f"receipts of {walk.total}, ceiling {highest}", **walk.where())
+        if totals.charged > max(highest, walk.base or 0):
+            self.report.add("AUD-053", f"receipts of {totals.charged}, ceiling {highest}", **walk.where())
 
     def _failed(self, exc: Exception, walk: Walk) -> None:
         if isinstance(exc, MalformedError):

@@ -20,7 +20,7 @@ from node.audit.errors import UnservedError
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A page of 1,000 receipts is about 2.5 MB; a stranger's endless body must not fill this machine's memory."""
-ATTEMPTS = 3
+ATTEMPTS = 5
 PAUSE_SECONDS = 0.5
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 

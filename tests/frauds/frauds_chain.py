@@ -3,6 +3,7 @@
 from tests.frauds.market import DAY, busy, edited, end, event_of, market, payee, settled, story
 
 ALICE, NORTH = payee("alice"), payee("north")
+TOP = f"escrow laneGeneration(address,address,address,uint32) {ALICE} {NORTH} {ALICE} 1"
 
 
 @story("rpc-hides-from-one", "AUD-001", "One of two RPC endpoints leaves a settlement out.")
@@ -66,6 +67,22 @@ def _lane():
     return edited(settled(), key, [0, 1])
 
 
+@story("challenge-forgotten", "AUD-012", "The escrow forgot what a challenge gave back: it could be won a second time.")
+def _forgotten():
+    history = settled().history()
+    history["views"][TOP][1] = 5
+    return history
+
+
+@story("generation-reopened", "AUD-015", "The escrow says that a closed generation is still open.")
+def _reopened():
+    world = settled()
+    world.chain.bump(NORTH)
+    history = world.history()
+    history["views"][f"escrow generationState(address,uint32) {NORTH} 1"][1] = 0
+    return history
+
+
 @story("earnings-inflated", "AUD-013", "A payee's earnings are higher than what was paid to it.")
 def _earnings():
     return edited(settled(), f"escrow earningsOf(address) {NORTH}", [0, 0, 10**6, 0])
@@ -126,6 +143,7 @@ def _falls():
     event["args"]["claimedAfter"] = 10
     history = world.history()
     history["views"][f"escrow laneState(address,address,address) {ALICE} {NORTH} {ALICE}"] = [10, 1]
+    history["views"][TOP][0] = 10
     return history
 
 
@@ -137,6 +155,7 @@ def _paid_short():
     args["claimedAfter"] -= 5
     history["views"][f"escrow pairs(address,address) {ALICE} {NORTH}"][1] -= 5
     history["views"][f"escrow laneState(address,address,address) {ALICE} {NORTH} {ALICE}"][0] -= 5
+    history["views"][TOP][0] -= 5
     history["views"][f"escrow earningsOf(address) {NORTH}"][2] -= 5
     return history
 
@@ -220,6 +239,7 @@ def _challenged(returned: int, burnt: int, from_earnings: int):
     world.chain.earnings[NORTH] -= from_earnings
     world.chain.free[ALICE] += returned
     world.chain.burnt += from_earnings - returned
+    world.chain.returned[ALICE, NORTH, ALICE, 1] = returned
     world.chain.emit(
         "escrow",
         "OverclaimChallenged",

@@ -45,6 +45,9 @@ class Model:
     signers: dict = field(default_factory=dict)
     payees: dict = field(default_factory=dict)
     operators: dict = field(default_factory=dict)
+    closed: dict = field(default_factory=dict)
+    tops: dict = field(default_factory=dict)
+    returned: dict = field(default_factory=dict)
     earnings: dict = field(default_factory=dict)
     providers: dict = field(default_factory=dict)
     burnt: int = 0
@@ -116,6 +119,7 @@ class Model:
         state[1] += 1
         self.operators[payee, state[1]] = operator
         self.emit("escrow", "OperatorSet", payee=payee, operator=operator, oldOperator=old, generation=state[1])
+        self.closed[payee, state[1] - 1] = self.now
 
     def bump(self, payee: str) -> None:
         state = self.payees[payee]
@@ -123,6 +127,7 @@ class Model:
         self.operators[payee, state[1]] = state[0]
         old, new = state[1] - 1, state[1]
         self.emit("escrow", "GenerationBumped", payee=payee, by=payee, oldGeneration=old, newGeneration=new)
+        self.closed[payee, old] = self.now
 
     def register(self, payee: str, endpoint: str, offer_hash: str, stake: int) -> None:
         self.providers[payee] = [True, 0, stake, 0, offer_hash, endpoint]
@@ -142,6 +147,7 @@ class Model:
         paid = min(claim["cumulative"] - lane[0], pair[0] - pair[1])
         pair[1] += paid
         lane[0], lane[1] = lane[0] + paid, claim["generation"]
+        self.tops[payer, payee, signer, claim["generation"]] = lane[0]
         self.earnings[payee] = self.earnings.get(payee, 0) + paid
         return self.emit(
             "escrow",
@@ -181,7 +187,12 @@ class Model:
             rows[f"escrow payees(address) {payee}"] = [operator, generation, 0, payout, zero, 0]
             rows[f"escrow earningsOf(address) {payee}"] = [0, 0, self.earnings.get(payee, 0), 0]
         for (payee, generation), operator in self.operators.items():
-            rows[f"escrow operatorOf(address,uint32) {payee} {generation}"] = [operator]
+            closed = self.closed.get((payee, generation), 0)
+            rows[f"escrow generationState(address,uint32) {payee} {generation}"] = [operator, closed]
+        for key in self.tops.keys() | self.returned.keys():
+            name = " ".join(str(part) for part in key)
+            both = [self.tops.get(key, 0), self.returned.get(key, 0)]
+            rows[f"escrow laneGeneration(address,address,address,uint32) {name}"] = both
         for payee, state in self.providers.items():
             rows[f"registry provider(address) {payee}"] = [payee, *state]
         return rows

@@ -147,7 +147,7 @@ class Served:
         return "0x" + eth_abi.encode(_types(outputs), self._full(row, _types(outputs))).hex()
 
     def _full(self, row: list | None, kinds: list[str]) -> list:
-        zeros = {"address": "0x" + "00" * 20, "string": "", "bytes32": bytes(32)}
+        zeros = {"address": "0x" + "00" * 20, "string": "", "bytes32": bytes(32), "bool": False}
         filled = [zeros.get(kind, 0) for kind in kinds]
         for place, value in enumerate(row or []):
             filled[place] = value.replace("{archive}", self.base) if isinstance(value, str) else value

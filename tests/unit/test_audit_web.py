@@ -136,7 +136,7 @@ def test_get_json__endless_body__stops(monkeypatch: pytest.MonkeyPatch) -> None:
         web.get_json("http://127.0.0.1", "/", {})
 
 
-@pytest.mark.parametrize(("status", "times"), [(404, 1), (410, 1), (500, 3), (503, 3)])
+@pytest.mark.parametrize(("status", "times"), [(404, 1), (410, 1), (500, 5), (503, 5)])
 def test_get_json__refused_or_down__asks_again_only_when_it_helps(status: int, times: int) -> None:
     asked = []
 
