@@ -109,7 +109,7 @@ class Tree:
 
 def is_due(lane: DueLane, gas: GasTerms, now: Seconds, trigger: Trigger) -> bool:
     """Rule 8 for one lane."""
-    if lane.unclaimed <= 0:
+    if lane.unclaimed <= 0 or lane.charged > min(lane.cap, lane.voucher.ceiling):  # the escrow would pay nothing
         return False
     if trigger is Trigger.FORCED:
         return True

@@ -26,7 +26,7 @@ def due(unclaimed: int, thaw_end: int = 0, since: int = NOW, key: LaneKey = LANE
         since=Seconds(since),
         thaw_end=Seconds(thaw_end),
         cap=Amount(10**9),
-        voucher=make_voucher(),
+        voucher=make_voucher(ceiling=Amount(10**9)),
         voucher_signature=Signature(bytes(65)),
     )
 
@@ -66,6 +66,14 @@ def test_is_due__threshold_above_gas__holds_back_scheduled_claims_alone() -> Non
     gas = replace(GAS, threshold=Amount(60 * SHARE))
     assert not is_due(due(59 * SHARE), gas, NOW, Trigger.SCHEDULED)
     assert is_due(due(59 * SHARE), gas, NOW, Trigger.CATCH_UP)
+
+
+def test_is_due__charged_above_cap_or_ceiling__is_never_claimed_as_it_stands() -> None:
+    lane = due(100 * SHARE)
+    assert is_due(lane, GAS, NOW, Trigger.FORCED)
+    assert not is_due(replace(lane, cap=Amount(100 * SHARE - 1)), GAS, NOW, Trigger.FORCED)
+    low = replace(lane.voucher, ceiling=Amount(100 * SHARE - 1))
+    assert not is_due(replace(lane, voucher=low), GAS, NOW, Trigger.FORCED)
 
 
 def lanes(count: int, payee: bytes) -> list[DueLane]:
