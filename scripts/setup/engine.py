@@ -54,6 +54,11 @@ class EnginePlace:
         return self.folder / "bin" / "vllm"
 
     @property
+    def cache(self) -> Path:
+        """vLLM's own cache of this version, shared by all runs (EngineSpec.cache)."""
+        return self.folder / "vllm-cache"
+
+    @property
     def python(self) -> Path:
         """The environment's interpreter."""
         return venv_python(self.folder)

@@ -72,6 +72,7 @@ def inspect(cache: Path, wanted: list[str], *, gpu: bool) -> dict[str, object]:
         "engine": {
             "kind": place.kind, "version": place.version, "present": present,
             "folder": str(place.folder), "vllm": str(place.vllm), "python": str(place.python),
+            "cache": str(place.cache),
         },
         "models": {variant: _describe(model) for variant, model in found.items()},
     }  # fmt: skip

@@ -32,7 +32,7 @@ def installed_spec(variant: str) -> EngineSpec:
         model = models.ensure_model(cache, variant, place.folder)  # the weights are there; a variant takes seconds
     except SetupError as exc:
         pytest.skip(str(exc))
-    return EngineSpec(place.vllm, model.folder, model.served_name)
+    return EngineSpec(place.vllm, model.folder, model.served_name, cache=place.cache)
 
 
 def tokenizer_files(variant: str = "base") -> tuple[Path, Path]:

@@ -28,6 +28,8 @@ class EngineSpec:
     """Of all requests inside, the running ones too. Beyond it vLLM answers 503, and the router can go elsewhere."""
     drain_seconds: int = 30
     """After SIGTERM, requests in flight may finish for so long."""
+    cache: Path | None = None
+    """Kept between runs, what vLLM found out about model classes saves 7 s of processor time at each start."""
     extra: tuple[str, ...] = ()
 
 
@@ -62,7 +64,11 @@ def build_environment(spec: EngineSpec, run_folder: Path, base: Mapping[str, str
     """`base` without what would leak in (our virtual environment, our keys), plus what vLLM needs."""
     kept = {name: text for name, text in base.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "WWWSERVE_"))}
     offline = dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"), "1")
-    own = {"TMPDIR": run_folder, "VLLM_RPC_BASE_PATH": run_folder, "VLLM_CACHE_ROOT": run_folder / "cache"}
+    own = {
+        "TMPDIR": run_folder,
+        "VLLM_RPC_BASE_PATH": run_folder,
+        "VLLM_CACHE_ROOT": spec.cache or run_folder / "cache",
+    }
     # One process fewer, and no pinning to core 0, where two engines would starve each other.
     lean = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"} if spec.device == "cpu" else {}
     return kept | offline | {name: str(path) for name, path in own.items()} | lean

@@ -48,6 +48,12 @@ def test_environment__ours__not_passed_on_and_the_engine_is_offline():
     assert made["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
+def test_environment__cache_given__kept_between_runs():
+    spec = EngineSpec(Path("/v"), Path("/m"), "x", cache=Path("/keep"))
+    assert build_environment(spec, Path("/run/e"), {})["VLLM_CACHE_ROOT"] == "/keep"
+    assert build_environment(SPEC, Path("/run/e"), {})["VLLM_CACHE_ROOT"] == "/run/e/cache"
+
+
 def test_check_spec__whole__silent(tmp_path):
     (tmp_path / "vllm").touch()
     (tmp_path / "config.json").touch()
