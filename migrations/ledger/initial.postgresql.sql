@@ -239,15 +239,13 @@ CREATE TABLE receipt (
     CONSTRAINT fk_receipt_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id)
 );
 
+CREATE INDEX ix_receipt_seq ON receipt (seq);
+
 CREATE TABLE reservation (
     voucher_id BIGINT NOT NULL,
-    lease BIGINT NOT NULL,
     CONSTRAINT pk_reservation PRIMARY KEY (voucher_id),
-    CONSTRAINT fk_reservation_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id),
-    CONSTRAINT fk_reservation_lease FOREIGN KEY(lease) REFERENCES lease (id)
+    CONSTRAINT fk_reservation_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id)
 );
-
-CREATE INDEX ix_reservation_lease ON reservation (lease);
 
 CREATE TABLE outbox_claim (
     outbox_id BIGINT NOT NULL,

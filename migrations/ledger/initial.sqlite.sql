@@ -259,16 +259,14 @@ CREATE TABLE receipt (
 )
  STRICT;
 
+CREATE INDEX ix_receipt_seq ON receipt (seq);
+
 CREATE TABLE reservation (
     voucher_id INTEGER NOT NULL,
-    lease INTEGER NOT NULL,
     CONSTRAINT pk_reservation PRIMARY KEY (voucher_id),
-    CONSTRAINT fk_reservation_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id),
-    CONSTRAINT fk_reservation_lease FOREIGN KEY(lease) REFERENCES lease (id)
+    CONSTRAINT fk_reservation_voucher_id FOREIGN KEY(voucher_id) REFERENCES voucher (id)
 )
  STRICT;
-
-CREATE INDEX ix_reservation_lease ON reservation (lease);
 
 CREATE TABLE outbox_claim (
     outbox_id INTEGER NOT NULL,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.adapters.ledger import Books, migrate
+from node.adapters.ledger.queries import Filters
 from node.core.errors import Broken
 from node.core.merkle import Peaks, leaf_hash
 from node.core.messages import Claim
@@ -80,6 +81,12 @@ async def test_save_claims__then_more_receipts__next_claim_goes_on_from_the_peak
     assert await books.settlement.load_last_claim(OWN) == first
     assert await books.settlement.save_claims([second], want("other")) is not None
     assert await books.settlement.load_last_claim(OWN) == second
+    page = await books.queries.load_claims(Filters(payer=PAYER), limit=1)
+    assert [row["count"] for row in page.rows] == [3]
+    assert page.next is not None
+    page = await books.queries.load_claims(Filters(payer=PAYER), page.next)
+    assert [(row["count"], row["cumulative"], row["lane"]) for row in page.rows] == [(5, 35, PAYER)]
+    assert page.next is None
     assert await books.settlement.load_claim_of_root(Bytes32(b"\x01" * 32)) is None
 
 

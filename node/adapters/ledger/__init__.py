@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from node.adapters.ledger.chain_book import SqlChainBook
 from node.adapters.ledger.ledger import SqlLedger
 from node.adapters.ledger.outbox import SqlOutbox
+from node.adapters.ledger.queries import LedgerQueries
 from node.adapters.ledger.schema import downgrade, migrate, open_engine
 from node.adapters.ledger.settlement_book import SqlSettlementBook
 from node.adapters.ledger.store import Store
@@ -20,6 +21,7 @@ class Books:
     chain: SqlChainBook
     settlement: SqlSettlementBook
     outbox: SqlOutbox
+    queries: LedgerQueries
 
     def start(self) -> None:
         """Begin to take writes on the running loop."""
@@ -34,7 +36,7 @@ def open_ledger(url: str, clock: Clock, worker: str = "node") -> Books:
     """The books at that URL, whose schema must be up to date. Raises BadConfig for a URL it cannot use."""
     store = Store(open_engine(url))
     ledger = SqlLedger(store, clock, worker)
-    return Books(store, ledger, SqlChainBook(store), SqlSettlementBook(store), SqlOutbox(store))
+    return Books(store, ledger, SqlChainBook(store), SqlSettlementBook(store), SqlOutbox(store), LedgerQueries(store))
 
 
 __all__ = [

@@ -7,6 +7,7 @@ A refusal is an answer like any other and leaves the rest of the group alone. No
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from node.adapters.ledger import tables
 from node.adapters.ledger.hot import Row, Session
 from node.adapters.ledger.memory import Memory
 from node.adapters.ledger.operations import Admit, Close, KeepSignature, Operation, Request, Triple
@@ -35,13 +36,17 @@ Seat = tuple[LaneRow, AccountRow, PairRow]
 class Batch:
     """The work of one transaction. Use once: `run`, commit, then `remember`."""
 
-    def __init__(self, session: Session, memory: Memory) -> None:
+    def __init__(self, session: Session, memory: Memory, kept: WorkingSet | None) -> None:
         self._session = session
         self._memory = memory
+        self._kept = kept
         self._set = WorkingSet()
+        self._voucher_ids: dict[Request, int] = {}
+        self._stored: dict[Request, Stored] = {}
+        self._changed: list[tuple[LaneRow, AccountRow]] = []
         self._agreements = Agreements(session, memory.agreements)
         self._seats: dict[tuple[Triple, int], Seat] = {}
-        self._fresh: dict[Request, Stored] = {}
+        self._fresh: dict[Request, tuple[Admission, Receipt | None]] = {}
         self._admitted: dict[Request, int] = {}
         self._closed: dict[Request, int] = {}
         self._still_open: set[int] = set()
@@ -59,26 +64,30 @@ class Batch:
 
     def remember(self) -> None:
         """After the commit."""
+        for _, found in self._changed:
+            found.is_new = found.is_changed = False
         self._memory.learn(self._admitted, self._closed, self._agreements.made)
+        self._memory.working = self._set
 
     def _load(self, operations: Sequence[Operation]) -> None:
         admits = [one.request for one in operations if isinstance(one, Admit)]
         closes = [one.request for one in operations if isinstance(one, Close)]
-        found = self._set = load_working_set(self._session, {lane for lane, _ in [*admits, *closes]})
+        wanted = {lane for lane, _ in [*admits, *closes]}
+        self._set = load_working_set(self._session, self._kept, wanted)
         remembered = self._memory.open
-        load_requests(self._session, found, [*admits, *(one for one in closes if one not in remembered)])
-        ids = found.voucher_ids
+        unknown = [*admits, *(one for one in closes if one not in remembered)]
+        ids = self._voucher_ids = load_requests(self._session, self._set, unknown)
         repeated = list(ids)
         for request in closes:
             if request in remembered:
                 ids[request] = remembered[request]
         self._still_open = load_open(self._session, [ids[request] for request in closes if request in ids])
         repeated += [request for request in closes if request in ids and ids[request] not in self._still_open]
-        load_known(self._session, found, repeated)
+        self._stored = load_known(self._session, {ids[request]: request for request in repeated})
 
     def _admit(self, operation: Admit) -> Answer:
         admission, request = operation.admission, operation.request
-        known = self._fresh.get(request) or self._set.known.get(request)
+        known = self._known(request)
         if known is not None:
             is_own = operation.is_repeat and known == Stored(admission)
             return None if is_own else known
@@ -92,11 +101,16 @@ class Batch:
         if found.state.best > before.best or found.best_voucher_id is None:
             found.best_voucher_id = voucher_id
         if not found.is_changed:
-            self._keep(lane, found, pair)
+            self._keep(lane, found)
         self._vouchers.append(voucher_row(self._session, voucher_id, lane, admission, self._agreements))
         self._admitted[request] = voucher_id
-        self._fresh[request] = Stored(admission)
+        self._fresh[request] = (admission, None)
         return None
+
+    def _known(self, request: Request) -> Stored | None:
+        """What this batch or the books know of a request."""
+        fresh = self._fresh.get(request)
+        return self._stored.get(request) if fresh is None else Stored(*fresh)
 
     def _seat_of(self, key: LaneKey, triple: Triple) -> Seat:
         """Lane, account and pair, checked once a batch. Raises the refusals of WorkingSet."""
@@ -106,9 +120,10 @@ class Batch:
             seat = self._seats[triple, key.generation] = (lane, found, self._set.pair_of(key))
         return seat
 
-    def _keep(self, lane: LaneRow, found: AccountRow, pair: PairRow) -> None:
+    def _keep(self, lane: LaneRow, found: AccountRow) -> None:
         """The first change of an account in this batch: it will be written, and a new lane needs its id now."""
-        found.is_changed = pair.is_changed = True
+        found.is_changed = True
+        self._changed.append((lane, found))
         self._set.lanes[lane.key] = lane
         lane.accounts[found.state.key.generation] = found
         if lane.id is None:
@@ -117,10 +132,10 @@ class Batch:
 
     def _close(self, operation: Close) -> Answer:
         admission, request = operation.admission, operation.request
-        known = self._fresh.get(request) or self._set.known.get(request)
+        known = self._known(request)
         if known is not None and known.receipt is not None:
             return known.receipt
-        voucher_id = self._set.voucher_ids.get(request)
+        voucher_id = self._voucher_ids.get(request)
         try:
             if voucher_id is None or voucher_id not in self._still_open:
                 raise Broken("a request that was never admitted cannot be closed", request_id="0x" + request[1].hex())
@@ -130,14 +145,12 @@ class Batch:
         except WwwserveError as exc:
             return exc
         found.state, pair.state, receipt = closed
-        found.is_changed = pair.is_changed = True
-        self._note_closed(request, voucher_id, admission, receipt)
+        if not found.is_changed:
+            self._keep(lane, found)
+        self._closed[request] = voucher_id
+        self._fresh[request] = (admission, receipt)
         self._receipts.append(receipt_row(self._session, voucher_id, lane, found, receipt))
         return receipt
-
-    def _note_closed(self, request: Request, voucher_id: int, admission: Admission, receipt: Receipt) -> None:
-        self._closed[request] = voucher_id
-        self._fresh[request] = Stored(admission, receipt)
 
     def _sign(self, operation: KeepSignature) -> None:
         receipt = operation.receipt
@@ -158,12 +171,12 @@ class Batch:
 
     def _write(self) -> None:
         """Parents before children: accounts, then vouchers, then what points at vouchers."""
-        session, words = self._session, self._session.words
-        write_totals(session, self._set)
-        session.many(words.voucher, self._vouchers)
-        session.many(words.reservation, [(row[0], row[-1]) for row in self._vouchers])
-        session.many(words.receipt, self._receipts)
-        session.many(words.release, [row[:1] for row in self._receipts])
-        session.many(words.signature, self._signatures)
+        session = self._session
+        write_totals(session, self._changed, self._set.pairs)
+        session.insert(tables.voucher, self._vouchers)
+        session.insert(tables.reservation, [row[:1] for row in self._vouchers])
+        session.insert(tables.receipt, self._receipts)
+        session.release([row[0] for row in self._receipts])
+        session.insert(tables.receipt_signature, self._signatures)
 
     _FOLDS: ClassVar[dict[type, Callable[[Any, Any], Any]]] = {Admit: _admit, Close: _close, KeepSignature: _sign}

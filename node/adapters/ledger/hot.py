@@ -8,7 +8,7 @@ statement caches hold ten texts a table, not a thousand.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
@@ -16,6 +16,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 from node.adapters.ledger import tables
 
 Row = tuple[Any, ...]
+KeyT = TypeVar("KeyT")
+_ROWS = 256
+"""Rows an INSERT takes at most."""
 
 
 class Words:
@@ -28,18 +31,11 @@ class Words:
         self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
         self.amount: Callable[[int], str | int] = "%039d".__mod__ if is_sqlite else int
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
-        self.voucher = self._insert(tables.voucher)
-        self.reservation = self._insert(tables.reservation)
-        self.receipt = self._insert(tables.receipt)
-        self.account = self._insert(tables.account)
+        self.insert = lru_cache(maxsize=64)(self._insert)
         key = "WHERE lane_id = ? AND generation = ?"
         totals = "UPDATE account SET charged = ?, reserved = ?, best = ?, best_voucher_id = ?, seq = ?, count = ? "
         self.totals = self._text(totals + key)
         self.committed = self._text("UPDATE pair SET committed = ? WHERE payer = ? AND payee = ?")
-        self.release = self._text("DELETE FROM reservation WHERE voucher_id = ?")
-        self.signature = self._text(
-            "INSERT INTO receipt_signature (voucher_id, signature) VALUES (?, ?) ON CONFLICT (voucher_id) DO NOTHING",
-        )
         self.lane = self._text("INSERT INTO lane (payer, payee, lane, claimed) VALUES (?, ?, ?, ?) RETURNING id")
         terms = ("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion")
         where = " AND ".join(f"{name} = ?" for name in terms)
@@ -53,10 +49,16 @@ class Words:
     def _text(self, text: str) -> str:
         return text.replace("?", self.mark)
 
-    def _insert(self, table: Table) -> str:
+    def _insert(self, table: Table, count: int) -> str:
+        """One statement for `count` rows; a signature that is there already stays."""
         names = [column.name for column in table.columns]
-        marks = ", ".join(self.mark for _ in names)
-        return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 -- our own tables
+        row = "(" + ", ".join(self.mark for _ in names) + ")"
+        tail = " ON CONFLICT (voucher_id) DO NOTHING" if table is tables.receipt_signature else ""
+        return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * count)}{tail}"  # noqa: S608
+
+    def release(self, count: int) -> str:
+        """The end of reservations."""
+        return f"DELETE FROM reservation WHERE voucher_id IN ({', '.join([self.mark] * count)})"  # noqa: S608
 
     def _select_wanted(self, what: str, columns: str, count: int) -> str:
         """`what` names the columns and tables; `columns` are matched with the wanted keys, in their order."""
@@ -79,26 +81,54 @@ class Session:
         """All rows of a SELECT or RETURNING."""
         return self._cursor.execute(text, params).fetchall()  # type: ignore[no-any-return]
 
+    def version(self) -> int | None:
+        """A number that changes when anybody else has committed; None where the database has no such thing."""
+        if self.words.mark != "?":
+            return None
+        return int(self.rows("PRAGMA data_version")[0][0])
+
     def run(self, text: str, params: Sequence[object] = ()) -> int:
         """One statement; the number of rows it touched."""
         return int(self._cursor.execute(text, params).rowcount)
 
-    def many(self, text: str, rows: Sequence[Row]) -> int:
-        """One statement for many rows; the number of rows touched."""
-        if not rows:
-            return 0
-        self._cursor.executemany(text, rows)
-        return int(self._cursor.rowcount)
+    def many(self, text: str, rows: Sequence[Row]) -> None:
+        """One statement, run for each of a few rows."""
+        if rows:
+            self._cursor.executemany(text, rows)
+
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Many rows by few statements, whose sizes are powers of two so that the prepared texts are few.
+
+        `executemany` would give up Python's lock for each row, and on a busy server each time means a wait for the event
+        loop to let go of it again.
+        """
+        start = 0
+        while start < len(rows):
+            size = min(1 << (len(rows) - start).bit_length() - 1, _ROWS)
+            part = rows[start : start + size]
+            self._cursor.execute(self.words.insert(table, size), [value for row in part for value in row])
+            start += size
+
+    def release(self, voucher_ids: list[int]) -> None:
+        """Delete reservations."""
+        if voucher_ids:
+            padded = _padded(voucher_ids)
+            self._cursor.execute(self.words.release(len(padded)), padded)
 
     def wanted(self, what: str, columns: str, keys: Iterable[Row], tail: str = "") -> list[Row]:
         """Rows whose `columns` equal one of `keys`, in one SELECT."""
         rows = list(keys)
         if not rows:
             return []
-        size = 1 << (len(rows) - 1).bit_length()
-        padded = rows + rows[:1] * (size - len(rows))
-        text = self.words.select_wanted(what, columns, size) + tail
+        padded = _padded(rows)
+        text = self.words.select_wanted(what, columns, len(padded)) + tail
         return self.rows(text, [part for row in padded for part in row])
+
+
+def _padded(keys: list[KeyT]) -> list[KeyT]:
+    """The first key repeated until the length is a power of two."""
+    size = 1 << (len(keys) - 1).bit_length()
+    return keys + keys[:1] * (size - len(keys))
 
 
 class CommitUnknownError(Exception):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from node.adapters.ledger.hot import Row
 from node.adapters.ledger.operations import Request
+from node.adapters.ledger.working import WorkingSet
 
 UNSIGNED_KEPT = 200_000
 """A signature that never comes must not fill the memory."""
@@ -20,6 +21,9 @@ class Memory:
     agreements: dict[Row, int] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)
     """The last voucher number used under a lease."""
+
+    working: WorkingSet | None = None
+    """The last batch's working set; the next batch asks the database whether it still holds."""
 
     def learn(self, admitted: dict[Request, int], closed: dict[Request, int], agreements: dict[Row, int]) -> None:
         """After a commit: what later batches may count on."""

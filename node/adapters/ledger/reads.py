@@ -104,7 +104,9 @@ def load_receipts_from(connection: Connection, key: LaneKey, index: int, limit: 
         .join(lane, lane.c.id == receipt.c.lane_id)
         .where(lane.c.payer == key.payer, lane.c.payee == key.payee, lane.c.lane == key.lane)
         .where(receipt.c.generation == key.generation)
-        .order_by(receipt.c.seq)  # leaves are in the order of seq; skipping index entries is cheaper than one more index
+        .order_by(
+            receipt.c.seq
+        )  # leaves are in the order of seq; skipping index entries is cheaper than one more index
         .offset(index)
         .limit(limit)
     )
@@ -127,7 +129,8 @@ def load_abandoned(connection: Connection, now: Seconds, doubtful: Sequence[Admi
     """Open requests of expired leases, and the open ones among `doubtful`."""
     wanted = (
         select(reservation.c.voucher_id)
-        .join(lease, lease.c.id == reservation.c.lease)
+        .join(voucher, voucher.c.id == reservation.c.voucher_id)
+        .join(lease, lease.c.id == voucher.c.lease)
         .where(lease.c.expires_at <= now)
         .order_by(reservation.c.voucher_id)
     )

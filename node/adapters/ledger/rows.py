@@ -1,9 +1,13 @@
 """Rows of the hot path as the drivers take them, and the totals' write. One place that knows the order of the columns."""
 
+from collections.abc import Mapping, Sequence
+
+from node.adapters.ledger import tables
 from node.adapters.ledger.hot import Row, Session
-from node.adapters.ledger.working import AccountRow, LaneRow, WorkingSet
+from node.adapters.ledger.working import AccountRow, LaneRow, PairRow
 from node.core.account import Admission
 from node.core.messages import Receipt, Terms
+from node.core.types import Address
 
 LEASE_SHIFT = 40
 """voucher.id = lease << 40 | number: a million million requests in a worker's life."""
@@ -95,23 +99,24 @@ def receipt_row(session: Session, voucher_id: int, lane: LaneRow, found: Account
     )
 
 
-def write_totals(session: Session, found: WorkingSet) -> None:
-    """Accounts and pairs that this batch has changed."""
+def write_totals(
+    session: Session,
+    changed: Sequence[tuple[LaneRow, AccountRow]],
+    pairs: Mapping[tuple[Address, Address], PairRow],
+) -> None:
+    """Accounts that this batch has changed, and their pairs."""
     words, amount = session.words, session.words.amount
     inserted: list[Row] = []
     updated: list[Row] = []
-    for lane in found.lanes.values():
-        for row in lane.accounts.values():
-            if not row.is_changed:
-                continue
-            state = row.state
-            key = (lane.id, state.key.generation)
-            totals = (amount(state.charged), amount(state.reserved), amount(state.best), row.best_voucher_id)
-            if row.is_new:
-                inserted.append((*key, amount(state.base), *totals, state.seq, state.count, int(state.is_frozen)))
-            else:
-                updated.append((*totals, state.seq, state.count, *key))
-    session.many(words.account, inserted)
+    for lane, row in changed:
+        state = row.state
+        key = (lane.id, state.key.generation)
+        totals = (amount(state.charged), amount(state.reserved), amount(state.best), row.best_voucher_id)
+        if row.is_new:
+            inserted.append((*key, amount(state.base), *totals, state.seq, state.count, int(state.is_frozen)))
+        else:
+            updated.append((*totals, state.seq, state.count, *key))
+    session.insert(tables.account, inserted)
     session.many(words.totals, updated)
-    pairs = [pair.state for pair in found.pairs.values() if pair.is_changed]
-    session.many(words.committed, [(amount(pair.committed), pair.payer, pair.payee) for pair in pairs])
+    touched = {lane.key[:2]: pairs[lane.key[:2]].state for lane, _ in changed}
+    session.many(words.committed, [(amount(pair.committed), pair.payer, pair.payee) for pair in touched.values()])

@@ -128,7 +128,6 @@ reservation = Table(
     "reservation",
     metadata,
     Column("voucher_id", BIGINT, ForeignKey("voucher.id"), primary_key=True, autoincrement=False),
-    Column("lease", BIGINT, ForeignKey("lease.id"), nullable=False, index=True),
     sqlite_strict=True,
 )
 """Requests being served now: vouchers without a receipt, found without a scan."""
@@ -150,6 +149,7 @@ receipt = Table(
     amount("cumulative"),
     CheckConstraint("charge <= cumulative", name="charge_within_cumulative"),
     UniqueConstraint("lane_id", "generation", "seq"),
+    Index("ix_receipt_seq", "seq"),
     sqlite_strict=True,
 )
 """What a request cost, once. Its other members are the voucher's; view `charge` joins them. `position` = leaf index."""

@@ -21,6 +21,8 @@ SIGNERS = "SELECT signer.signer, signer.payer, signer.cap, signer.is_live FROM {
 PAYEES = "SELECT payee_state.payee, payee_state.generation FROM {wanted} payee_state"
 VOUCHERS = "SELECT voucher.lane_id, voucher.request_id, voucher.id FROM {wanted} voucher"
 OPEN = "SELECT reservation.voucher_id FROM {wanted} reservation"
+LANES_KEPT = 20_000
+"""Lanes a writer keeps in memory; more are dropped all at once, they are cheap to load again."""
 
 
 @dataclass(slots=True)
@@ -28,7 +30,6 @@ class PairRow:
     """A pair under its lock."""
 
     state: PairState
-    is_changed: bool = False
 
 
 @dataclass(slots=True)
@@ -53,14 +54,16 @@ class LaneRow:
 
 @dataclass(slots=True)
 class WorkingSet:
-    """What one batch sees and changes. `known`: whole rows of requests that were there before it."""
+    """Pairs, lanes and what admission asks about them, as of `version` of the database.
+
+    On SQLite a writer keeps it from batch to batch: as long as nobody else has committed, its own memory is the truth.
+    """
 
     pairs: dict[tuple[Address, Address], PairRow] = field(default_factory=dict)
     lanes: dict[Triple, LaneRow] = field(default_factory=dict)
     signers: dict[Address, Row] = field(default_factory=dict)
     generations: dict[Address, int] = field(default_factory=dict)
-    voucher_ids: dict[Request, int] = field(default_factory=dict)
-    known: dict[Request, Stored] = field(default_factory=dict)
+    version: int | None = None
 
     def pair_of(self, key: LaneKey) -> PairRow:
         """The pair. Raises CoverTooLow when the chain has none."""
@@ -102,21 +105,29 @@ def _check_fresh(lane: LaneRow) -> None:
         raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=charged)
 
 
-def load_working_set(session: Session, wanted: set[Triple]) -> WorkingSet:
+def load_working_set(session: Session, kept: WorkingSet | None, wanted: set[Triple]) -> WorkingSet:
+    """`kept` while it is still true, with what it lacks of `wanted` added; otherwise all of `wanted` anew."""
+    version = session.version()
+    is_true = kept is not None and version is not None and kept.version == version and len(kept.lanes) < LANES_KEPT
+    books = kept if is_true and kept is not None else WorkingSet(version=version)
+    missing = {triple for triple in wanted if triple not in books.lanes}
+    if missing:
+        _load(session, books, missing)
+    return books
+
+
+def _load(session: Session, books: WorkingSet, wanted: set[Triple]) -> None:
     """One SELECT a table; pairs first, in order, because their lock guards everything below them."""
-    books = WorkingSet()
-    pairs = {(payer, payee) for payer, payee, _ in wanted}
+    pairs = {(payer, payee) for payer, payee, _ in wanted} - books.pairs.keys()
     for row in session.wanted(PAIRS, "pair.payer pair.payee", pairs, session.words.lock_pairs):
-        payer, payee = bytes(row[0]), bytes(row[1])
-        state = PairState(Address(payer), Address(payee), Amount(int(row[2])), Amount(int(row[3])))
-        books.pairs[state.payer, state.payee] = PairRow(state)
-    for row in session.wanted(PAYEES, "payee_state.payee", {(payee,) for _, payee in pairs}):
+        payer, payee = Address(bytes(row[0])), Address(bytes(row[1]))
+        books.pairs[payer, payee] = PairRow(PairState(payer, payee, Amount(int(row[2])), Amount(int(row[3]))))
+    for row in session.wanted(PAYEES, "payee_state.payee", {(payee,) for _, payee, _ in wanted}):
         books.generations[Address(bytes(row[0]))] = row[1]
     signers = {(lane,) for payer, _, lane in wanted if lane != payer}
     for row in session.wanted(SIGNERS, "signer.signer", signers):
         books.signers[Address(bytes(row[0]))] = (row[0], bytes(row[1]), row[2], row[3])
     _load_lanes(session, books, wanted)
-    return books
 
 
 def _load_lanes(session: Session, books: WorkingSet, wanted: set[Triple]) -> None:
@@ -146,12 +157,17 @@ def _state_of(books: WorkingSet, lane: LaneRow, row: Row) -> LaneState:
     )
 
 
-def load_requests(session: Session, books: WorkingSet, requests: Iterable[Request]) -> None:
+def load_requests(session: Session, books: WorkingSet, requests: Iterable[Request]) -> dict[Request, int]:
     """The voucher ids of those requests that the ledger knows."""
-    keys = [(row.id, request[1]) for request in requests if (row := books.lanes.get(request[0])) is not None]
-    lanes = {lane.id: lane.key for lane in books.lanes.values()}
-    for lane_id, request_id, voucher_id in session.wanted(VOUCHERS, "voucher.lane_id voucher.request_id", keys):
-        books.voucher_ids[lanes[lane_id], Bytes32(bytes(request_id))] = voucher_id
+    keys: list[Row] = []
+    lanes: dict[int | None, Triple] = {}
+    for triple, request_id in requests:
+        lane = books.lanes.get(triple)
+        if lane is not None:
+            lanes[lane.id] = triple
+            keys.append((lane.id, request_id))
+    found = session.wanted(VOUCHERS, "voucher.lane_id voucher.request_id", keys)
+    return {(lanes[lane_id], Bytes32(bytes(request_id))): number for lane_id, request_id, number in found}
 
 
 def load_open(session: Session, voucher_ids: Iterable[int]) -> set[int]:
@@ -159,8 +175,7 @@ def load_open(session: Session, voucher_ids: Iterable[int]) -> set[int]:
     return {row[0] for row in session.wanted(OPEN, "reservation.voucher_id", [(number,) for number in voucher_ids])}
 
 
-def load_known(session: Session, books: WorkingSet, requests: Iterable[Request]) -> None:
+def load_known(session: Session, voucher_ids: dict[int, Request]) -> dict[Request, Stored]:
     """Whole rows of known requests: only repeats need them."""
-    ids = {books.voucher_ids[request]: request for request in requests if request in books.voucher_ids}
-    for row in session.wanted(STORED, "voucher.id", [(number,) for number in ids]):
-        books.known[ids[row[0]]] = stored_of(row)
+    found = session.wanted(STORED, "voucher.id", [(number,) for number in voucher_ids])
+    return {voucher_ids[row[0]]: stored_of(row) for row in found}

@@ -145,8 +145,9 @@ class Writer:
             raise
 
     def _commit(self, group: Sequence[Operation]) -> list[Answer]:
+        kept, self._memory.working = self._memory.working, None  # what a failed batch has touched is no truth any more
         with self._door.transaction() as session:
-            batch = Batch(session, self._memory)
+            batch = Batch(session, self._memory, kept)
             answers = batch.run(group)
         batch.remember()
         return answers
