@@ -55,6 +55,7 @@ def spec_of(model: str, port: int, max_running: int) -> EngineSpec:
         served_name=found["served_name"],
         port=port,
         max_running=max_running,
+        cache=Path(paths["engine"]["cache"]),
     )
 
 
