@@ -85,9 +85,8 @@ class Node:
         await self.parts.chain.refresh()
 
     async def settle(self) -> None:
-        """Want what is due, then move what is wanted."""
+        """Want what is due; the sender moves it."""
         await self.settler.settle(Trigger.SCHEDULED)
-        await self.sender.run()
 
     async def close_leftovers(self) -> None:
         """Renew the lease; close what crashed workers and failed writes left open."""
@@ -101,6 +100,7 @@ class Node:
         return (
             Job("follow_chain", settings.poll_seconds, self.follow_chain),
             Job("settle", settings.settle_seconds, self.settle),
+            Job("send", settings.poll_seconds, self.sender.run),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
         )
 
