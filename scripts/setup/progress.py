@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -46,12 +47,12 @@ class Step:
         self.drawn_at = now
         self.frame += 1
         gauge = _bar(fraction) if fraction is not None else SPINNER[self.frame % len(SPINNER)]
-        text = f"{gauge} {note}"[:70]
         if self.out.isatty():
-            self.out.write(f"\r\x1b[K  {self.title}: {text}")
+            room = shutil.get_terminal_size().columns - 1  # a wrapped line could not be redrawn
+            self.out.write("\r\x1b[K" + f"  {self.title}: {gauge} {note}"[:room])
             self.out.flush()
             return
-        self._line(text)
+        self._line(f"{gauge} {note}"[:100])
 
     def _erase(self) -> None:
         if self.out.isatty():

@@ -1,6 +1,7 @@
 """How vLLM is started: its flags and its environment, and why each is there. Starts nothing."""
 
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def choose_port(wanted: int) -> int:
 
 def check_spec(spec: EngineSpec) -> None:
     """Raises BadConfig for what vLLM would take a minute to refuse."""
+    if sys.platform != "linux":
+        raise BadConfig("engines are supervised on Linux only; start yours by hand and use --engine URL")
     if not spec.vllm.is_file():
         raise BadConfig(f"there is no vLLM at {spec.vllm}; run scripts/setup_engine.py, or use --engine URL")
     if not (spec.model / "config.json").is_file():

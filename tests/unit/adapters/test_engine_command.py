@@ -54,6 +54,12 @@ def test_environment__cache_given__kept_between_runs():
     assert build_environment(SPEC, Path("/run/e"), {})["VLLM_CACHE_ROOT"] == "/run/e/cache"
 
 
+def test_check_spec__not_linux__names_the_way_out(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(BadConfig, match="--engine URL"):
+        check_spec(SPEC)
+
+
 def test_check_spec__whole__silent(tmp_path):
     (tmp_path / "vllm").touch()
     (tmp_path / "config.json").touch()
