@@ -90,7 +90,7 @@ _RULES = (
     Rule("AUD-065", "the quoted offer does not sell this model", _W, "payer"),
     Rule("AUD-066", "the quoted offer was not in force", _W, "payer"),
     # what a client holds, and what is not settled yet
-    Rule("AUD-070", "a receipt the client holds is missing from the settled tree", _C, "payer", "INV13"),
+    Rule("AUD-070", "a receipt the client holds is missing at the payee", _C, "payer", "INV13"),
     Rule("AUD-071", "the payee signed two receipts that contradict each other", _C, "payer", "INV9"),
     Rule("AUD-072", "an overclaim that can be challenged on chain", _C, "payer", "INV12"),
     Rule("AUD-073", "the node's totals of a lane are not those of its receipts", _C, "payer", "INV12"),

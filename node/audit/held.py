@@ -1,58 +1,16 @@
-"""The receipts a client holds: checked by themselves, then against what was settled.
+"""The receipts a client holds: checked by themselves, then against what the payee settled and serves."""
 
-A client's file is a JSON list, JSON Lines, or an object with `receipts`; each row as `GET /v1/receipts` gives it, terms
-and voucher optional.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
-
-import orjson
 
 from node.audit.book import Book, GenerationId, Settlement
 from node.audit.crypto import hexed
-from node.audit.documents import Entry, parse_held, where_of
-from node.audit.errors import CannotAuditError, MalformedError
+from node.audit.documents import Entry, where_of
 from node.audit.findings import Report
 from node.audit.pricing import check_price
 from node.audit.receipts import ReceiptChecker
 from node.audit.structs import Message
-
-
-def load_held(path: Path) -> list[Entry]:
-    """A client's receipts. Raises CannotAuditError naming the row that cannot be read."""
-    try:
-        raw = path.read_bytes()
-    except OSError as exc:
-        raise CannotAuditError(f"cannot read the receipts file {path}: {exc.strerror}") from exc
-    entries = []
-    for number, row in enumerate(_rows(raw, path), start=1):
-        try:
-            entries.append(parse_held(row))
-        except MalformedError as exc:
-            raise CannotAuditError(f"{path}, receipt {number}: {exc}") from exc
-    return entries
-
-
-def _rows(raw: bytes, path: Path) -> Iterator[object]:
-    try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        document = [_line(line, path) for line in raw.splitlines() if line.strip()]
-    if isinstance(document, dict):
-        document = document.get("receipts", [document])
-    if not isinstance(document, list):
-        raise CannotAuditError(f"{path} holds no list of receipts")
-    yield from document
-
-
-def _line(line: bytes, path: Path) -> object:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError as exc:
-        raise CannotAuditError(f"{path} is neither JSON nor JSON Lines ({exc})") from exc
 
 
 def lane_of(receipt: Message) -> GenerationId:
@@ -121,8 +79,11 @@ class Held:
                     self.report.add("AUD-072", text, tx=hexed(settlement.event.log.tx_hash), **where_of(entry.receipt))
 
     def check_missing(self, key: GenerationId, last_seq: int) -> None:
-        """After a settled tree was read whole: every receipt the client holds up to there must have been in it."""
+        """After a lane was read up to a sequence: every receipt the client holds up to there must have been in it."""
         for entry in self.by_lane.get(key, ()):
-            is_met = (key, entry.receipt.octets["requestId"]) in self._met
-            if entry.receipt.numbers["seq"] <= last_seq and not is_met:
-                self.report.add("AUD-070", "the settled tree does not have it", **where_of(entry.receipt))
+            request = (key, entry.receipt.octets["requestId"])
+            if entry.receipt.numbers["seq"] <= last_seq and request not in self._met:
+                self._met.add(
+                    request
+                )  # reported once, though settled and unsettled receipts are read one after another
+                self.report.add("AUD-070", "it is not among the payee's receipts", **where_of(entry.receipt))

@@ -43,18 +43,19 @@ class UnsettledAuditor:
                 self.report.add("AUD-074", f"lane totals: {exc}", **_names(lane))
             return None
 
-    def check(self, walk: Walk, totals: LaneTotals | None) -> None:
-        """Page on from where the walk stands; then the node's totals of this generation must be met."""
+    def check(self, walk: Walk, totals: LaneTotals | None) -> bool:
+        """Page on from where the walk stands; the node's totals must be met on the way. False: not to be had."""
         before = self.report.counts.receipts
         seen = {0, walk.total}
         try:
             self._read(walk, seen)
         except (UnservedError, MalformedError) as exc:
             self._failed(exc, walk)
-            return
+            return False
         self.report.counts.unsettled_receipts += self.report.counts.receipts - before
         if totals is not None and totals.generation == walk.key[3]:
             self._check_totals(walk, totals, seen)
+        return True
 
     def _read(self, walk: Walk, seen: set[int]) -> None:
         payer, payee, lane, generation = walk.key

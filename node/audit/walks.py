@@ -10,6 +10,9 @@ from node.audit.lanes import LaneAuditor
 from node.audit.receipts import Walk
 from node.audit.unsettled import UnsettledAuditor
 
+ALL = 1 << 64
+"""Above every sequence."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaneWalker:
@@ -52,7 +55,9 @@ class LaneWalker:
         """Only from a sound place: a settled tree that could not be read to its end is a finding already."""
         if walk.tree.count == max((settlement.count for settlement in settlements), default=0):
             walk.best_ceiling = max([walk.best_ceiling, *(settlement.ceiling for settlement in settlements)])
-            self.unsettled.check(walk, totals)
+            if self.unsettled.check(walk, totals):
+                # The client had its receipts before the payee was asked: all of them must be there.
+                self.settled.held.check_missing(walk.key, ALL)
 
     def _check_base(self, walk: Walk, older: Sequence[Walk], owed: int) -> None:
         """A generation may start at most at what was owed before it; what was not settled then must be shown."""

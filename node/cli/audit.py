@@ -22,7 +22,7 @@ from node.audit.crypto import octets_of
 from node.audit.deployment import load_deployment
 from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.export import write_csv, write_jsonl, write_parquet
-from node.audit.held import load_held
+from node.audit.held_file import load_held
 from node.audit.query import KINDS, Filters, column_names, open_database, select
 from node.audit.result import audit_to_json
 from node.audit.rpc import open_rpc
@@ -60,7 +60,9 @@ BlockOption = Annotated[str, typer.Option("--block", help="finalized, safe, late
 EndpointOption = Annotated[list[str], typer.Option("--endpoint", help="PAYEE=URL instead of the registry's.")]
 PrivateOption = Annotated[bool, typer.Option("--allow-private", help="Ask http and private addresses too: your own.")]
 UnsettledOption = Annotated[bool, typer.Option("--receipts", help="Also receipts that are not settled yet.")]
-HeldOption = Annotated[Path | None, typer.Option("--receipts-file", help="A client's receipts: JSON or JSON Lines.")]
+HeldOption = Annotated[
+    Path | None, typer.Option("--receipts-file", help="A client's receipts: its wallet, JSON or JSON Lines.")
+]
 BloomOption = Annotated[int, typer.Option("--blooms", help="Compare all block blooms up to this many blocks.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 DEFAULT_RPC = ["http://127.0.0.1:8545"]

@@ -196,6 +196,14 @@ def _held_hidden():
     return world
 
 
+@story("receipt-forgotten", "AUD-070", "The payee lost an unsettled receipt that it had given to the client.")
+def _forgotten():
+    world = settled()
+    world.held = [world.serve("alice", "north", omit=True)]
+    world.options = {"receipts": True}
+    return world
+
+
 @story("two-stories", "AUD-071", "The payee gave the client one receipt and settled another for the same request.")
 def _two_stories():
     world = busy()

@@ -1,6 +1,8 @@
 """`audit.py` as people meet it: help, receipts offline, tables, and one sentence for every mistake."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -8,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from node.audit.held import load_held
+from node.audit.held_file import load_held
 from node.audit.rpc import Rpc
 from node.audit.web import Web
 from node.cli import audit as command
@@ -204,3 +206,57 @@ def test_show_audit__hostile_text_in_evidence__is_no_markup() -> None:
     audit = audit_history(settled().history())
     audit.report.add("AUD-033", "[bold]x[/nonsense]", url="[/red]")
     assert "[bold]x[/nonsense]" in shown(show_audit, audit)
+
+
+# ---------------------------------------------------------------------------------------------------------- wallet
+def wallet_file(tmp_path: Path, rows: list[dict]) -> Path:
+    """A client's wallet by the client's own migration."""
+    path = tmp_path / "wallet.db"
+    script = Path(__file__).parents[2] / "migrations" / "wallet" / "initial.sqlite.sql"
+    lane = {
+        name: bytes.fromhex(payee(who)[2:]) for name, who in (("payer", "alice"), ("payee", "north"), ("lane", "alice"))
+    }
+    with closing(sqlite3.connect(path)) as wallet:
+        wallet.executescript(script.read_text())
+        for place, row in enumerate(rows):
+            common = {**lane, "generation": 1, "request_id": bytes.fromhex(row["receipt"]["requestId"][2:])}
+            _insert(wallet, "purchase", {**common, "state": "done", "terms": json.dumps(row["terms"]), "salt": b""})
+            texts = {name: row["receipt"][name].zfill(39) for name in ("charge", "cumulative")} | {"credit": "0" * 39}
+            message = {"message": json.dumps(row["receipt"]), "signature": bytes.fromhex(row["signature"][2:])}
+            _insert(wallet, "receipt", {**common, **texts, **message, "seq": place})
+        wallet.commit()
+    return path
+
+
+def _insert(wallet: sqlite3.Connection, table: str, values: dict) -> None:
+    """Columns that this test is not about are 0."""
+    names = [row[1] for row in wallet.execute(f"PRAGMA table_info({table})")]
+    marks = ", ".join("?" * len(names))
+    wallet.execute(f"INSERT INTO {table} VALUES ({marks})", [values.get(name, 0) for name in names])
+
+
+def test_load_held__a_clients_wallet__is_read_whole(tmp_path: Path) -> None:
+    rows = entries()
+    held = load_held(wallet_file(tmp_path, rows))
+    assert [entry.receipt.numbers["cumulative"] for entry in held] == [int(r["receipt"]["cumulative"]) for r in rows]
+    assert all(entry.terms is not None and entry.voucher is None for entry in held)
+
+
+def test_load_held__another_database__says_so(tmp_path: Path) -> None:
+    from node.audit.errors import CannotAuditError
+
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE x (y)")
+    with pytest.raises(CannotAuditError, match="no client's wallet"):
+        load_held(path)
+
+
+def test_verify__wallet_of_an_honest_market__finds_nothing(network, deployment: str, tmp_path: Path) -> None:
+    world = settled()
+    network(world.history())
+    path = wallet_file(tmp_path, world.lane("alice", "north").entries)
+    command_line = ("verify", "--deployment", deployment, "--allow-private", "--json", "--receipts")
+    done = run(*command_line, "--receipts-file", str(path))
+    assert json.loads(done.stdout)["counts"]["held_receipts"] == 3
+    assert done.exit_code == 0
