@@ -24,9 +24,11 @@ class Answer:
         self._raw: list[bytes] = []
         self._raw_size = 0
         self._assembler = Assembler()
+        self._choices: tuple[Choice, ...] | None = None
 
     def add_events(self, block: bytes) -> None:
         """Whole events, as they were passed on. Raises EngineFailed for events that are no answer."""
+        self._choices = None
         self._raw.append(block)
         self._raw_size += len(block)
         if self._raw_size > COMPACT_BYTES:
@@ -34,12 +36,15 @@ class Answer:
 
     def add_body(self, fields: Mapping[str, Any]) -> None:
         """A whole plain body, or a held-back event. Raises EngineFailed."""
+        self._choices = None
         self._feed([fields])
 
     def choices(self) -> tuple[Choice, ...]:
         """The choices so far. Raises EngineFailed."""
-        self._compact()
-        return self._assembler.choices()
+        if self._choices is None:
+            self._compact()
+            self._choices = self._assembler.choices()
+        return self._choices
 
     def texts(self) -> list[str]:
         """The delivered texts that are counted."""

@@ -38,9 +38,15 @@ class EventSplitter:
                 return b""
             block, self._partial = block[:end], block[end:]
         self.has_events = self.has_events or b"data:" in block
-        if self._is_tail_begun() or any(mark in block for mark in _MARKS):
+        if self._is_tail_begun():
             return self._sort(block)
-        return block
+        marked = [at for mark in _MARKS if (at := block.find(mark)) >= 0]
+        if not marked:
+            return block
+        # Only the event with the first mark and those after it need a closer look.
+        end = block.rfind(b"\n\n", 0, min(marked))
+        cut = end + 2 if end >= 0 else 0
+        return block[:cut] + self._sort(block[cut:])
 
     def _is_tail_begun(self) -> bool:
         return self.is_done or self.usage_event is not None or self.error is not None

@@ -1,7 +1,7 @@
 """The gateways that are measured side by side: how to get each one and how to start it in front of the stub engine.
 
-Each Python package gets an environment of its own in the user's cache; nginx comes from Debian. One that cannot be had is
-left out and named in the result. Only ours takes payment.
+Each Python package gets an environment of its own in the user's cache; nginx comes from Debian. One that cannot be had
+is left out and named in the result. Only ours takes payment.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.requests import KEY
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wwwserve" / "bench"
 READY_SECONDS = 90
 ROUTER_OPTIONS = ("--host", "127.0.0.1", "--policy", "round_robin", "--log-level", "error")
@@ -30,7 +32,9 @@ http {{
   upstream engine {{ server 127.0.0.1:{engine}; keepalive 256; keepalive_requests 1000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=2048; keepalive_requests 1000000;
-    location / {{ proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+    location / {{
+      proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
   }}
 }}
 """
@@ -38,7 +42,7 @@ LITELLM = """
 model_list:
   - model_name: stub
     litellm_params: {{model: openai/stub, api_base: "http://127.0.0.1:{engine}/v1", api_key: none}}
-general_settings: {{master_key: sk-wwwserve-bench-8c1f0a4e2d7b}}
+general_settings: {{master_key: {key}}}
 litellm_settings: {{num_retries: 0, telemetry: false}}
 """
 
@@ -132,7 +136,7 @@ def _command(gateway: Gateway, port: int, engine: int, folder: Path) -> list[str
             launcher = [str(binary / "python"), "-m", "sglang_router.launch_router"]
             return [*launcher, *ROUTER_OPTIONS[:-1], "error", *workers, *prometheus]
         case "litellm":
-            (folder / "litellm.yaml").write_text(LITELLM.format(engine=engine))
+            (folder / "litellm.yaml").write_text(LITELLM.format(engine=engine, key=KEY))
             options = ["--config", str(folder / "litellm.yaml"), "--host", "127.0.0.1", "--port", str(port)]
             return [str(binary / "litellm"), *options, "--num_workers", "1"]
         case _:
@@ -183,7 +187,7 @@ def running(gateway: Gateway, engine: int, tokens: Path, folder: Path) -> Iterat
 
 def _wait_until_it_answers(process: subprocess.Popen[str], port: int) -> None:
     body = json.dumps({"model": "stub", "messages": [{"role": "user", "content": "hi"}]})
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-wwwserve-bench-8c1f0a4e2d7b"}
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:

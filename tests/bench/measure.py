@@ -1,4 +1,4 @@
-"""One measurement: drive a gateway with load.c and read its processor time, memory and latencies. Bounded, loopback only."""
+"""One measurement: drive a gateway with load.c; read processor time, memory and latencies. Bounded, loopback only."""
 
 import json
 import os
@@ -84,9 +84,8 @@ def measure(binary: Path, port: int, pid: int | None, load: Load, requests: Path
     command = [str(binary), str(port), str(load.concurrency), str(load.seconds), str(load.rate), str(load.warm)]
     before = cpu_seconds(pid) if pid else 0.0
     peak = _Peak(pid)
-    done = subprocess.run(
-        [*command, str(requests), *(["once"] if once else [])], capture_output=True, text=True, check=True
-    )
+    command += [str(requests), *(["once"] if once else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     memory = peak.stop()
     spent = cpu_seconds(pid) - before if pid else 0.0
     result = json.loads(done.stdout)

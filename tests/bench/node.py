@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from node.api.runtime import tune_collector
 from node.core.wire import offer_to_json
 from node.services.parts import ServeSettings
 from tests.lab.node import LabOptions, running_node
@@ -28,6 +29,7 @@ async def serve(engine: str, tokens: Path, database: Path) -> None:
     )
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     async with running_node(options) as node:
+        tune_collector()
         ready = {"url": node.base_url, "pid": os.getpid(), "offer": offer_to_json(node.offer)}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

@@ -10,6 +10,8 @@ import orjson
 from tests.lab.payer import LabPayer
 
 PATH = "/v1/chat/completions"
+KEY = "sk-wwwserve-bench-8c1f0a4e2d7b"
+"""LiteLLM wants a key and refuses well-known ones; it opens nothing."""
 MAX_PRICE = 2_000
 """Base units: more than any request of the bench can cost."""
 START_BY_SECONDS = 3_000
@@ -40,7 +42,7 @@ def http_request(body: bytes, headers: str = "") -> bytes:
     """One request with its length before it."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer sk-wwwserve-bench-8c1f0a4e2d7b\r\nAccept: */*\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {KEY}\r\nAccept: */*\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     )
     whole = head.encode() + body
     return struct.pack("<I", len(whole)) + whole

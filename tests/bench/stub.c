@@ -3,8 +3,8 @@
  *   stub PORT
  *
  * Read from a body: "stream":true, "max_tokens":N (events of the stream), "seed":G (microseconds between events, 0 = all
- * at once), "include_usage":true (a usage event before [DONE]). Every content event carries the time it was written as
- * "@@" and 19 digits of nanoseconds, so that the load generator can measure its way through a gateway.
+ * at once), "include_usage":true (a usage event before [DONE]). Every event adds one word and carries, as its fingerprint,
+ * the time it was written ("@@" and 19 digits of nanoseconds), so that the load generator can measure its way.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -108,12 +108,12 @@ static void write_json(int fd, const char *body) {
 }
 
 static int put_event(char *out, const char *delta, const char *finish) {
-    char event[512];
+    char event[768];
     int count = snprintf(event, sizeof event,
                          "data: {\"id\":\"chatcmpl-123456789012345678901234\",\"object\":\"chat.completion.chunk\","
-                         "\"created\":1760000000,\"model\":\"stub\",\"choices\":[{\"index\":0,\"delta\":{%s},"
-                         "\"logprobs\":null,\"finish_reason\":%s}]}\n\n",
-                         delta, finish);
+                         "\"created\":1760000000,\"model\":\"stub\",\"system_fingerprint\":\"@@%019lld\","
+                         "\"choices\":[{\"index\":0,\"delta\":{%s},\"logprobs\":null,\"finish_reason\":%s}]}\n\n",
+                         (long long)now_ns(), delta, finish);
     return sprintf(out, "%x\r\n%s\r\n", count, event);
 }
 
@@ -128,16 +128,15 @@ static int put_usage(char *out, long tokens) {
 }
 
 static void write_event(Connection *c) {
-    char out[2048], delta[128];
+    char out[2048];
     int count;
     if (c->left > 1 || c->total == 1) {
-        snprintf(delta, sizeof delta, "\"content\":\"@@%019lld\"", (long long)now_ns());
-        count = put_event(out, delta, "null");
+        count = put_event(out, "\"content\":\" people\"", "null");
     } else {
         count = put_event(out, "", "\"stop\"");
     }
     if (--c->left == 0) {
-        if (c->wants_usage) count += put_usage(out + count, c->total * 24);
+        if (c->wants_usage) count += put_usage(out + count, c->total);
         count += sprintf(out + count, "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
         c->is_streaming = 0;
     }
