@@ -138,7 +138,7 @@ abstract contract Keys is Windows, EIP712 {
     // ======================================================================================================== internals
     function _openGeneration(address payee, address operator) private returns (uint32 generation) {
         Payee storage state = _payees[payee];
-        state.generations[state.keys.generation].closedAt = _now();
+        if (state.keys.generation != 0) state.generations[state.keys.generation].closedAt = _now();
         generation = ++state.keys.generation;
         state.generations[generation].operator = operator;
     }

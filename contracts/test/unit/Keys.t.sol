@@ -187,6 +187,7 @@ contract KeysTest is Fixture {
         PayeeState memory state = escrow.payees(payee);
         assertEq(abi.encode(state), abi.encode(PayeeState(operator, 1, 0, payee, address(0), 0)));
         assertEq(escrow.operatorOf(payee, 1), operator);
+        assertEq(abi.encode(escrow.generationState(payee, 0)), abi.encode(GenerationState(address(0), 0, false)));
     }
 
     function test_setOperator__next__closesTheOldGeneration() public {
