@@ -12,9 +12,9 @@ from enum import IntEnum
 
 from node.core.hashing import keccak
 from node.core.routing.draw import StakeTable
-from node.core.types import Address, Amount, Bytes32
+from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32
 
-BURN = Address(b"\x00" * 19 + b"\x01")
+BURN = ZERO_ADDRESS
 """Ledger name of what nobody gets."""
 PER_MILLE = 1000
 
