@@ -1,6 +1,8 @@
 # One word a task. `make help` lists them; each target sets up what it needs by itself.
 PYTHON ?= python3
 PY := .venv/bin/python
+# A Node.js that came from PyPI stands in the virtual environment; scripts/solc and forge must find it.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo devnet test test-full check kill-loop clean
 

@@ -10,7 +10,7 @@ from node.cli.devmarket.steps import Steps
 from node.cli.engine import installed
 from node.core.errors import BadConfig
 
-ENGINE_SECONDS = 240.0
+ENGINE_SECONDS = 420.0
 """vLLM imports for half a minute on two idle cores, and for minutes on busy ones."""
 
 
