@@ -52,6 +52,9 @@ def b32(text: str):
     return keccak(text.encode())
 
 
+WISHES = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 2_000_000)), min_size=1, max_size=5)
+
+
 class Payment(RuleBasedStateMachine):
     purchases = Bundle("purchases")
     receipts = Bundle("receipts")
@@ -81,8 +84,12 @@ class Payment(RuleBasedStateMachine):
         return LaneKey(PAYER, PAYEE, LANE, self.generation)
 
     # ------------------------------------------------------------------------------------------------ payer
-    @rule(target=purchases, completion=st.integers(1, 100), price=st.integers(0, 2_000_000))
-    def begin(self, completion, price):
+    @rule(target=purchases, wishes=WISHES)
+    def begin(self, wishes):
+        """Several requests at once: they are in flight together."""
+        return multiple(*(p for completion, price in wishes if (p := self.begin_one(completion, price)) is not None))
+
+    def begin_one(self, completion, price):
         self.ids += 1
         terms = Terms(
             b32(f"id{self.ids}"), b32(f"body{self.ids}"), ZERO32, ZERO32, ZERO32, ZERO32,
@@ -95,9 +102,8 @@ class Payment(RuleBasedStateMachine):
         try:
             purse = self.wallet.run(lambda b: b.begin(purchase, origin, LIMITS))
         except (ExposureReached, PayeeStopped):
-            after = self.wallet.run(lambda b: b.load_purse(self.key))
-            assert after == before  # a refusal changes nothing
-            return multiple()
+            assert self.wallet.run(lambda b: b.load_purse(self.key)) == before  # a refusal changes nothing
+            return None
         assert purse.ceiling >= purse.heard + purse.in_flight
         self.sign(purchase)
         return purchase
@@ -161,12 +167,16 @@ class Payment(RuleBasedStateMachine):
         purchase=purchases,
         completion=st.integers(0, 120),
         status=st.sampled_from(Status),
-        lie=st.integers(0, 3),
+        lie=st.sampled_from([0, 0, 0, 0, 0, 1, 2, 3]),
     )
     def serve(self, purchase, completion, status, lie):
         """Close a request, honestly or with a receipt that says more than was delivered."""
+        item = self.serve_one(purchase, completion, status, lie)
+        return multiple() if item is None else item
+
+    def serve_one(self, purchase, completion, status, lie):
         if purchase.request_id in self.served or purchase.key.generation not in (self.generation, self.generation - 1):
-            return multiple()
+            return None
         terms = purchase.terms
         claimed = TokenCount(PROMPT, completion + (lie == 1))
         charge = min(charge_of(claimed, terms.price_prompt, terms.price_completion), terms.max_price) + (lie == 2)
@@ -182,9 +192,28 @@ class Payment(RuleBasedStateMachine):
         self.served[purchase.request_id] = receipt
         return (purchase, receipt, completion)
 
+    @rule(
+        target=receipts,
+        purchase=purchases,
+        completion=st.integers(0, 120),
+        seen=st.floats(0, 1),
+        whole=st.booleans(),
+        left=st.booleans(),
+    )
+    def serve_and_receive(self, purchase, completion, seen, whole, left):
+        """The ordinary course of things."""
+        item = self.serve_one(purchase, completion, Status.COMPLETE if whole else Status.CANCELLED, 0)
+        if item is None:
+            return multiple()
+        self.receive_one(item, seen, whole, left)
+        return item
+
     @rule(item=receipts, seen=st.floats(0, 1), whole=st.booleans(), left=st.booleans())
     def receive(self, item, seen, whole, left) -> None:
         """Any receipt, any number of times, in any order, with all or a part of its answer."""
+        self.receive_one(item, seen, whole, left)
+
+    def receive_one(self, item, seen, whole, left) -> None:
         purchase, receipt, completion = item
         got = Delivered(completion if whole else int(completion * seen), b32("answer") if whole else None, whole, left)
         before = self.wallet.run(lambda b: b.load_purse(purchase.key))
@@ -264,8 +293,8 @@ class Payment(RuleBasedStateMachine):
 
 
 Payment.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
+    max_examples=50,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],  # explaining traces every line of SQLAlchemy
