@@ -31,6 +31,7 @@ class Words:
         self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
         self.amount: Callable[[int], str | int] = "%039d".__mod__ if is_sqlite else int
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
+        self.flat = _flat_for_sqlite if is_sqlite else _flat
         self.insert = lru_cache(maxsize=64)(self._insert)
         key = "WHERE lane_id = ? AND generation = ?"
         totals = "UPDATE account SET charged = ?, reserved = ?, best = ?, best_voucher_id = ?, seq = ?, count = ? "
@@ -106,7 +107,7 @@ class Session:
         while start < len(rows):
             size = min(1 << (len(rows) - start).bit_length() - 1, _ROWS)
             part = rows[start : start + size]
-            self._cursor.execute(self.words.insert(table, size), [value for row in part for value in row])
+            self._cursor.execute(self.words.insert(table, size), self.words.flat(part))
             start += size
 
     def release(self, voucher_ids: list[int]) -> None:
@@ -122,7 +123,16 @@ class Session:
             return []
         padded = _padded(rows)
         text = self.words.select_wanted(what, columns, len(padded)) + tail
-        return self.rows(text, [part for row in padded for part in row])
+        return self.rows(text, self.words.flat(padded))
+
+
+def _flat(rows: Iterable[Row]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
+def _flat_for_sqlite(rows: Iterable[Row]) -> list[Any]:
+    """Python's sqlite3 looks for an adapter of each `bytes`, raising and catching an error inside; not of `bytearray`."""
+    return [bytearray(value) if type(value) is bytes else value for row in rows for value in row]
 
 
 def _padded(keys: list[KeyT]) -> list[KeyT]:

@@ -2,7 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node.core.account import Admission, Outcome
@@ -23,11 +23,10 @@ class Admit:
     future: "Future[Any]"
     is_repeat: bool = False
     """The first try's commit had an unknown end: an open row of this very admission is our own."""
+    request: Request = field(init=False)
 
-    @property
-    def request(self) -> Request:
-        """Under which a lane knows it."""
-        return request_of(self.admission)
+    def __post_init__(self) -> None:
+        self.request = request_of(self.admission)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,11 +38,10 @@ class Close:
     now: Micros
     future: "Future[Any]"
     is_repeat: bool = False
+    request: Request = field(init=False)
 
-    @property
-    def request(self) -> Request:
-        """Under which a lane knows it."""
-        return request_of(self.admission)
+    def __post_init__(self) -> None:
+        self.request = request_of(self.admission)
 
 
 @dataclass(slots=True, eq=False)
