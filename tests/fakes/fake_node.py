@@ -121,6 +121,7 @@ class FakeNode:
         self.pair: dict[Address, PairState] = {}
         self.requests: dict[tuple[Address, Address, bytes], Served] = {}
         self.best: dict[LaneKey, tuple[Voucher, bytes]] = {}
+        self.bodies: dict[bytes, bytes] = {}
         self.engine_runs = 0
         self.posts = 0
         self.hang_ups = 0
@@ -260,6 +261,7 @@ class FakeNode:
             return self._error(409, "stale_generation", "sign anew")
         if terms.offer_hash != self.offer.struct_hash():
             return self._error(409, "wrong_terms", "another offer")
+        self.bodies[terms.request_id] = body
         key = LaneKey(voucher.payer, voucher.payee, lane, voucher.generation)
         held = self.best.get(key)
         if held is None or held[0].ceiling < voucher.ceiling:
