@@ -17,6 +17,8 @@ from node.audit.rpc import Rpc, RpcRefusedError
 
 LOG_CHUNK_BLOCKS = 5_000
 HEADER_CHUNK = 100
+RECEIPTS_CHUNK = 10
+"""Blocks whose receipts are asked for at once: on a busy chain a block's are a megabyte."""
 BLOOM_LIMIT_BLOCKS = 20_000
 """Headers read for the bloom check unless asked for more: about a minute against a public RPC endpoint."""
 BLOOM_BITS = 2048
@@ -183,8 +185,8 @@ def find_hidden_logs(
     contracts = (deployment.escrow, deployment.registry)
     suspects = [n for n, h in headers.items() if any(may_contain(h.bloom, address) for address in contracts)]
     hidden: list[Log] = []
-    for start in range(0, len(suspects), HEADER_CHUNK):
-        for log in _logs_of_blocks(rpc, suspects[start : start + HEADER_CHUNK], report):
+    for start in range(0, len(suspects), RECEIPTS_CHUNK):
+        for log in _logs_of_blocks(rpc, suspects[start : start + RECEIPTS_CHUNK], report):
             if log.address in contracts and (log.block_hash, log.index) not in known:
                 report.add("AUD-002", "eth_getLogs left out a log", tx=hexed(log.tx_hash), block=log.block_number)
                 hidden.append(log)

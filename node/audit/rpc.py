@@ -49,6 +49,10 @@ class Rpc:
             for place, (method, params) in enumerate(calls)
         ]
         answer = self._post(body if len(body) > 1 else body[0])
+        if len(calls) > 1 and not isinstance(answer, list):
+            # One object for a whole batch: the endpoint takes shorter batches, or none.
+            middle = len(calls) // 2
+            return self._batch(calls[:middle]) + self._batch(calls[middle:])
         answers = answer if isinstance(answer, list) else [answer]
         by_id = {item.get("id"): item for item in answers if isinstance(item, dict)}
         return [self._result(by_id.get(first + place), calls[place][0]) for place in range(len(calls))]

@@ -106,12 +106,15 @@ def _read_chain(
         logs = compare_logs(logs, fetch_logs(other, deployment, pinned, progress), (rpcs[0].url, other.url), report)
     numbers = sorted({log.block_number for log in logs} | {pinned.number})
     everything = range(deployment.deploy_block, pinned.number + 1)
-    if len(everything) <= scope.bloom_limit:
-        numbers = list(everything)
+    is_whole = len(everything) <= scope.bloom_limit
+    headers = fetch_headers(rpcs[0], list(everything) if is_whole else numbers, progress)
+    if headers[pinned.number].block_hash != pinned.block_hash:
+        raise CannotAuditError("the chain reorganised while it was read: audit the finalised block, or try again")
+    hidden: list[Log] = []
+    if is_whole:
+        hidden = find_hidden_logs(rpcs[0], deployment, logs, headers, report)
     else:
-        report.notes.append(f"{len(everything)} blocks: blooms were checked only where logs are (--blooms N reads all)")
-    headers = fetch_headers(rpcs[0], numbers, progress)
-    hidden = find_hidden_logs(rpcs[0], deployment, logs, headers, report)
+        report.notes.append(f"{len(everything)} blocks: their blooms were not compared with the logs (--blooms N does)")
     check_headers(logs, headers, report)
     return sorted([*logs, *hidden], key=lambda log: log.place), headers
 

@@ -259,7 +259,57 @@ def test_verify__foreign_signature_domain__cannot_audit() -> None:
             audit_history(history)
 
 
-def test_verify__many_blocks__checks_blooms_only_where_logs_are_and_says_so() -> None:
+def test_call_many__endpoint_takes_short_batches_only__splits_until_it_does() -> None:
+    sizes = []
+
+    def short_only(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.read())
+        calls = body if isinstance(body, list) else [body]
+        sizes.append(len(calls))
+        if len(calls) > 3:
+            return httpx.Response(200, json={"id": None, "error": {"code": -32600, "message": "batch too large"}})
+        results = [{"id": call["id"], "result": call["params"][0]} for call in calls]
+        return httpx.Response(200, json=results if isinstance(body, list) else results[0])
+
+    assert rpc_of(short_only).call_many([("echo", [number]) for number in range(10)]) == list(range(10))
+    assert max(sizes) == 10
+
+
+def test_verify__chain_reorganised_meanwhile__cannot_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest, moved = Served.block_hash, []
+
+    def moving(self: Served, number: int) -> str:
+        return (
+            honest(self, number + 1_000) if moved and number == self.history["pinned_block"] else honest(self, number)
+        )
+
+    def logs(self: Served, wanted: dict, lies: dict) -> list:
+        moved.append(1)
+        return []
+
+    monkeypatch.setattr(Served, "block_hash", moving)
+    monkeypatch.setattr(Served, "_get_logs", logs)
+    with pytest.raises(CannotAuditError, match="reorganised"):
+        audit_history(settled().history())
+
+
+def test_verify__no_block_receipts_to_be_had__says_so() -> None:
+    history = settled().history()
+
+    class Without(Served):
+        def _rpc_answer(self, call: dict, lies: dict) -> dict:
+            if call["method"] == "eth_getBlockReceipts":
+                return {"id": call["id"], "error": {"code": -32601, "message": "method not found"}}
+            return super()._rpc_answer(call, lies)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.frauds.auditing.Served", Without)
+        audit = audit_history(history)
+    assert codes_of(audit) == []
+    assert "block receipts" in audit.report.notes[0]
+
+
+def test_verify__many_blocks__leaves_the_blooms_out_and_says_so() -> None:
     audit = audit_history(settled().history(), bloom_limit=3)
     assert codes_of(audit) == []
     assert "--blooms" in audit.report.notes[0]
