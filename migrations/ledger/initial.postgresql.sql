@@ -267,11 +267,12 @@ CREATE TABLE receipt_signature (
 CREATE VIEW charge AS
 SELECT lane.payer, lane.payee, lane.lane, receipt.generation, receipt.seq, receipt.position, voucher.request_id,
        voucher.context, voucher.request_hash, receipt.response_hash, receipt.answer_hash, receipt.prompt_tokens,
-       receipt.completion_tokens, receipt.status, receipt.charge, receipt.cumulative, receipt_signature.signature,
-       voucher.ceiling, voucher.signature AS voucher_signature, agreement.offer_hash, agreement.model, agreement.tokenizer,
-       agreement.template, agreement.price_prompt, agreement.price_completion, voucher.max_price, voucher.start_by,
-       voucher.mode, voucher.flags, voucher.hops, voucher.origin_hash, voucher.salt, voucher.received_at,
-       voucher.lease, receipt.voucher_id, receipt.lane_id
+       receipt.completion_tokens, receipt.status, receipt.charge, receipt.cumulative,
+       receipt_signature.signature, voucher.ceiling, voucher.signature AS voucher_signature,
+       agreement.offer_hash, agreement.model, agreement.tokenizer, agreement.template, agreement.price_prompt,
+       agreement.price_completion, voucher.max_price, voucher.start_by, voucher.mode, voucher.flags,
+       voucher.hops, voucher.origin_hash, voucher.salt, voucher.received_at, voucher.lease, receipt.voucher_id,
+       receipt.lane_id
 FROM receipt
 JOIN voucher ON voucher.id = receipt.voucher_id
 JOIN agreement ON agreement.id = voucher.agreement_id

@@ -1,8 +1,8 @@
 """Durable charges a second of one process: `python -m tests.bench.bench_ledger [--url sqlite:///x.db] [--json]`.
 
-A cycle = admit (durable) + close (durable) + its signature kept: two commits awaited and four rows written for one paid
-request. `charges` counts cycles; `commits` counts awaited durable writes (two a cycle). Requests are prepared beforehand, so
-that only the ledger is measured.
+A cycle = admit (durable) + close (durable) + its signature kept: two commits awaited and four rows written for one
+paid request. `charges` counts cycles; `commits` counts awaited durable writes (two a cycle). Requests are prepared
+beforehand, so that only the ledger is measured.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""The Ledger port in memory: the same transitions of core.account, no disk. `is_down` makes every write LedgerUnavailable.
+"""The Ledger port in memory: the same transitions of core.account, no disk.
 
-Tests say with `allot`, `authorize` and `set_generation` what the chain would have said.
+`is_down` makes every write LedgerUnavailable. Tests say with `allot`, `authorize` and `set_generation` what the chain
+would have said.
 """
 
 from collections.abc import Sequence

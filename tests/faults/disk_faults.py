@@ -1,8 +1,9 @@
-"""Every statement of every ledger write fails once, lastingly, and with a lost reply: `python -m tests.faults.disk_faults`.
+"""Every statement of every ledger write fails once, lastingly, and with a lost reply.
 
-After each case: a caller that was told yes finds its rows, one that was told LedgerUnavailable finds the books unchanged (or,
-when the reply to COMMIT was lost for good, an open request that the sweep closes at zero), the cached totals equal the rows,
-and the next write succeeds by itself. The last line is `disk-faults: cases C, violations V`.
+`python -m tests.faults.disk_faults`. After each case: a caller that was told yes finds its rows, one that was told
+LedgerUnavailable finds the books unchanged (or, when the reply to COMMIT was lost for good, an open request that the
+sweep closes at zero), the cached totals equal the rows, and the next write succeeds by itself. The last line is
+`disk-faults: cases C, violations V`.
 """
 
 import argparse
@@ -83,7 +84,7 @@ class Rig:
             await action()
         except LedgerUnavailable:
             told = "unavailable"
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 -- whatever else the caller gets is a violation
             told = repr(exc)
         statements = self.plan.disarm()
         label = f"{name} {kind} at {at} {'lasting' if is_lasting else 'once'}{' late' if is_late else ''}"
@@ -105,7 +106,7 @@ class Rig:
         self.violations += [f"{label}: {finding}" for finding in await self.books.store.read_with(check_totals)]
         try:
             await self.admitted()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 -- as above
             self.violations.append(f"{label}: the next write failed: {exc!r}")
 
 

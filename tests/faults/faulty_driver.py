@@ -1,4 +1,7 @@
-"""A database driver that fails where it is told to: the nth statement from now, once or for good, before or after it ran."""
+"""A database driver that fails where it is told to.
+
+The nth statement from now, once or for good, before or after it ran.
+"""
 
 import sqlite3
 from collections.abc import Callable

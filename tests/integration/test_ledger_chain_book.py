@@ -1,4 +1,7 @@
-"""The chain's side of the books: events, what follows from them, gaps, repeats and reorganisations, on both databases."""
+"""The chain's side of the books.
+
+Events, what follows from them, gaps, repeats and reorganisations, on both databases.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """A database that takes no writes: LedgerUnavailable before anything is served, no half row, and it heals alone.
 
-`make disk-faults` runs every fault at every statement; here is one kind of each database and the real thing: a lock that
-stays, a disk that is full, a file that is read-only.
+`make disk-faults` runs every fault at every statement; here is one kind of each database and the real thing: a lock
+that stays, a disk that is full, a file that is read-only.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from node.adapters.ledger import migrate, open_ledger
+from node.adapters.ledger import SqlLedger, migrate, open_ledger
 from node.adapters.ledger.schema import for_writing, open_engine
 from node.adapters.ledger.totals import check_totals
 from node.core.errors import LedgerUnavailable
@@ -46,6 +46,16 @@ async def test_sqlite__locked_by_another_process__waits_bounded_then_refuses_and
         assert await ledger.admit(wish(2, lease)) is None
 
 
+async def _fill(ledger: SqlLedger, lease: int) -> int:
+    """Admit until the disk is full; how many fitted."""
+    for number in range(1, 2000):
+        try:
+            await ledger.admit(wish(number, lease, price=1, ceiling=10**9))
+        except LedgerUnavailable:
+            return number - 1
+    pytest.fail("the disk never got full")
+
+
 async def test_sqlite__disk_really_full__refuses_then_recovers(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     migrate(url)
@@ -62,11 +72,7 @@ async def test_sqlite__disk_really_full__refuses_then_recovers(tmp_path: Path) -
         limit["pages"] = 1  # SQLite takes the present size for less than that
         books.store.engine.dispose()
         books.store.writer._door.shut()
-        admitted = 0
-        with pytest.raises(LedgerUnavailable):
-            for number in range(1, 2000):
-                await books.ledger.admit(wish(number, lease, price=1, ceiling=10**9))
-                admitted = number
+        admitted = await _fill(books.ledger, lease)
         before = dump(books.store.engine)
         with pytest.raises(LedgerUnavailable):
             await books.ledger.admit(wish(admitted + 1, lease, price=1, ceiling=10**9))

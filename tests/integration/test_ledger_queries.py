@@ -19,7 +19,10 @@ BIG = 2**126
 
 @pytest.fixture
 async def books(ledger_url: str) -> AsyncIterator[Books]:
-    """Own lane: charges 2^126, 1, 2^126 at seconds 0..2, one still open; another lane: one failed request at second 3."""
+    """Own lane: charges 2^126, 1, 2^126 at seconds 0..2, one still open.
+
+    Another lane: one failed request at second 3.
+    """
     migrate(ledger_url)
     seed_pair(ledger_url, 2**128 - 1)
     seed_signer(ledger_url, OTHER, PAYER, 10**6)

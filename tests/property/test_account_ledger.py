@@ -1,4 +1,7 @@
-"""The same machine over the real SQLite ledger, restarted in between; at each end the books are recounted from their rows."""
+"""The same machine over the real SQLite ledger, restarted in between.
+
+At each end the books are recounted from their rows.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""The fake keeps the port's promises; the deep comparison with the SQL ledger is tests/property/test_account_machine.py."""
+"""The fake keeps the port's promises.
+
+The deep comparison with the SQL ledger is tests/property/test_account_ledger.py.
+"""
 
 import pytest
 

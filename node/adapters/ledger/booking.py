@@ -1,4 +1,7 @@
-"""Booking blocks and undoing them, in the caller's transaction: blocks, events, what follows from them, and the cursor."""
+"""Booking blocks and undoing them, in the caller's transaction.
+
+Blocks, events, what follows from them, and the cursor.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
-"""The chain's side of the books: implements `ports.ChainBook`. Events, what follows from them and the cursor move together.
+"""The chain's side of the books: implements `ports.ChainBook`.
 
-What follows is `core.folds`' business, replayed from the stored events in `derived`; nothing here decides.
+Events, what follows from them and the cursor move together. What follows is `core.folds`' business, replayed from the
+stored events in `derived`; nothing here decides.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The statements of the hot path as text made once, and a thin session over the driver's own cursor. Decides nothing.
 
-SQLAlchemy costs 3-5 us a row in conversions; here rows go to the driver as plain tuples, amounts already in the column's
-form. Many keys are looked up by one SELECT over a VALUES list; its length is padded to a power of two so that the drivers'
-statement caches hold ten texts a table, not a thousand.
+SQLAlchemy costs 3-5 us a row in conversions; here rows go to the driver as plain tuples, amounts already in the
+column's form. Many keys are looked up by one SELECT over a VALUES list; its length is padded to a power of two so
+that the drivers' statement caches hold ten texts a table, not a thousand.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,8 +100,8 @@ class Session:
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Many rows by few statements, whose sizes are powers of two so that the prepared texts are few.
 
-        `executemany` would give up Python's lock for each row, and on a busy server each time means a wait for the event
-        loop to let go of it again.
+        `executemany` would give up Python's lock for each row, and on a busy server each time means a wait for the
+        event loop to let go of it again.
         """
         start = 0
         while start < len(rows):
@@ -131,7 +131,7 @@ def _flat(rows: Iterable[Row]) -> list[Any]:
 
 
 def _flat_for_sqlite(rows: Iterable[Row]) -> list[Any]:
-    """Python's sqlite3 looks for an adapter of each `bytes`, raising and catching an error inside; not of `bytearray`."""
+    """As `bytearray`: of each `bytes` Python's sqlite3 looks for an adapter, raising and catching an error inside."""
     return [bytearray(value) if type(value) is bytes else value for row in rows for value in row]
 
 
@@ -177,8 +177,11 @@ class Door:
             raise CommitUnknownError from exc
 
     def shut(self) -> None:
-        """Undo what was not committed and close. The explicit rollback matters: SQLite keeps the lock of a connection
-        that was closed while an unfinished statement of it is still referenced (by a traceback, say)."""
+        """Undo what was not committed and close.
+
+        The explicit rollback matters: SQLite keeps the lock of a connection that was closed while an unfinished
+        statement of it is still referenced (by a traceback, say).
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):

@@ -1,4 +1,4 @@
-"""A worker's lease: an epoch that its reservations carry, so that exactly those of dead workers are closed by others."""
+"""A worker's lease: an epoch that its reservations carry, so that exactly those of dead workers are closed for them."""
 
 from sqlalchemy import Connection, insert, update
 

@@ -1,6 +1,7 @@
-"""The payee's books on SQLite or PostgreSQL: implements `ports.Ledger`. Decides nothing about money: `core.account` does.
+"""The payee's books on SQLite or PostgreSQL: implements `ports.Ledger`.
 
-Admissions, closings and signatures go through the group-commit writer; reads have connections and threads of their own.
+Decides nothing about money: `core.account` does. Admissions, closings and signatures go through the group-commit
+writer; reads have connections and threads of their own.
 """
 
 import asyncio

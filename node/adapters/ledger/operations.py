@@ -58,8 +58,8 @@ class KeepSignature:
 class Job:
     """Any other write, with a transaction of its own.
 
-    It runs on the writer's thread so that SQLite's one write lock is taken in turn and nobody starves; on PostgreSQL the
-    order does no harm.
+    It runs on the writer's thread so that SQLite's one write lock is taken in turn and nobody starves; on PostgreSQL
+    the order does no harm.
     """
 
     work: Callable[[], Any]

@@ -1,6 +1,7 @@
-"""Read-only questions about the books: balances, exact sums and pages of rows with filters. Writes nothing, decides nothing.
+"""Read-only questions about the books: balances, exact sums and pages of rows with filters.
 
-Pages go by key, not by offset: a page costs the same wherever it is, and rows that arrive in between shift nothing.
+Writes nothing, decides nothing. Pages go by key, not by offset: a page costs the same wherever it is, and rows that
+arrive in between shift nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -172,9 +173,8 @@ def load_events(connection: Connection, filters: Filters, after: Cursor, limit: 
     """One page of events with their block's time."""
     joined = chain_event.join(chain_block, chain_block.c.hash == chain_event.c.block_hash)
     wheres = [_beyond(chain_event.c.block_number, chain_event.c.log_index, after)]
-    for address in (filters.payer, filters.payee, filters.lane):
-        if address is not None:
-            wheres.append(_holds(address))
+    asked = (filters.payer, filters.payee, filters.lane)
+    wheres += [_holds(address) for address in asked if address is not None]
     if filters.since is not None:
         wheres.append(chain_block.c.timestamp >= filters.since)
     if filters.until is not None:

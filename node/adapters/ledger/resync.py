@@ -1,4 +1,7 @@
-"""Freezing lanes and opening them again in a new generation (protocol rule 6): rare writes, each in its own transaction."""
+"""Freezing lanes and opening them again in a new generation (protocol rule 6).
+
+Rare writes, each in its own transaction.
+"""
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -10,7 +13,10 @@ from node.core.types import Address, Amount, LaneKey
 
 
 def freeze_lanes(connection: Connection, payee: Address) -> int:
-    """Admit nothing more in any present account of a payee (its books are older than the world). How many were frozen."""
+    """Admit nothing more in any present account of a payee (its books are older than the world).
+
+    How many were frozen.
+    """
     of_payee = select(lane.c.id).where(lane.c.payee == payee)
     frozen = update(account).where(account.c.lane_id.in_(of_payee), account.c.is_frozen == 0).values(is_frozen=1)
     return connection.execute(frozen).rowcount

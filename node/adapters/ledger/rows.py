@@ -1,4 +1,7 @@
-"""Rows of the hot path as the drivers take them, and the totals' write. One place that knows the order of the columns."""
+"""Rows of the hot path as the drivers take them, and the totals' write.
+
+One place that knows the order of the columns.
+"""
 
 from collections.abc import Mapping, Sequence
 

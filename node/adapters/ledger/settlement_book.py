@@ -1,4 +1,7 @@
-"""The payee's side of settling: implements `ports.SettlementBook`. Which lanes are due is `core.settlement`'s decision."""
+"""The payee's side of settling: implements `ports.SettlementBook`.
+
+Which lanes are due is `core.settlement`'s decision.
+"""
 
 from collections.abc import Sequence
 

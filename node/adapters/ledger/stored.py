@@ -1,4 +1,4 @@
-"""Rows of voucher, receipt and signature as the `Stored` they came from: one SELECT and one decoder for every reader."""
+"""Rows of voucher, receipt and signature as the `Stored` they came from: one SELECT, one decoder for all readers."""
 
 from node.adapters.ledger.hot import Row
 from node.core.account import Admission
@@ -6,8 +6,8 @@ from node.core.messages import Receipt, Terms, Voucher
 from node.core.types import Amount, LaneKey, Signature
 from node.ports import Stored
 
-STORED = """SELECT voucher.id, lane.payer, lane.payee, lane.lane, voucher.generation, voucher.request_id, voucher.ceiling,
-       voucher.context, voucher.signature, voucher.request_hash, agreement.offer_hash, agreement.model,
+STORED = """SELECT voucher.id, lane.payer, lane.payee, lane.lane, voucher.generation, voucher.request_id,
+       voucher.ceiling, voucher.context, voucher.signature, voucher.request_hash, agreement.offer_hash, agreement.model,
        agreement.tokenizer, agreement.template, agreement.price_prompt, agreement.price_completion, voucher.max_price,
        voucher.start_by, voucher.mode, voucher.flags, voucher.hops, voucher.origin_hash, voucher.salt,
        voucher.received_at, voucher.lease, receipt.seq, receipt.response_hash, receipt.answer_hash,

@@ -1,4 +1,7 @@
-"""The rows a batch works on, loaded under the pairs' locks: pairs, lanes, accounts and known requests. Writes nothing."""
+"""The rows a batch works on, loaded under the pairs' locks: pairs, lanes, accounts and known requests.
+
+Writes nothing.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,8 +1,10 @@
-"""Group commit: one thread takes whatever operations wait, writes them in one transaction, and answers them all after it.
+"""Group commit: the one thread of a process that writes the ledger.
 
-While a commit is on its way to the disk the next group gathers, so the group grows with the load by itself; nothing lingers
-for company except signatures, for which nobody waits. An error of one operation must not fail its neighbours: the group is
-rolled back and its operations are tried one by one. A database that takes no writes answers LedgerUnavailable to all.
+It takes whatever operations wait, writes them in one transaction, and answers them all after it. While a
+commit is on its way to the disk the next group gathers, so the group grows with the load by itself; nothing lingers
+for company except signatures, for which nobody waits. An error of one operation must not fail its neighbours: the
+group is rolled back and its operations are tried one by one. A database that takes no writes answers
+LedgerUnavailable to all.
 """
 
 import asyncio
@@ -48,7 +50,7 @@ class Writer:
         self._is_stopping = False
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
         self.doubtful: list[Admission] = []
-        """Admissions whose commit had an unknown end and whose caller was told no: open rows among them are nobody's."""
+        """Admissions whose commit had an unknown end and whose caller was told no: nobody serves them."""
 
     def start(self) -> None:
         """Begin to write."""
