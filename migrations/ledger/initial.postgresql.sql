@@ -32,7 +32,8 @@ CREATE TABLE offer (
     payee BYTEA NOT NULL CONSTRAINT ck_offer_payee CHECK (length(payee) = 20),
     number BIGINT NOT NULL CONSTRAINT ck_offer_number CHECK (number >= 0),
     document TEXT NOT NULL,
-    signature BYTEA NOT NULL,
+    signature BYTEA NOT NULL CONSTRAINT ck_offer_signature CHECK (length(signature) = 65),
+    operator BYTEA NOT NULL CONSTRAINT ck_offer_operator CHECK (length(operator) = 20),
     made_at BIGINT NOT NULL CONSTRAINT ck_offer_made_at CHECK (made_at >= 0),
     CONSTRAINT pk_offer PRIMARY KEY (hash)
 );

@@ -35,7 +35,8 @@ CREATE TABLE offer (
     payee BLOB NOT NULL CONSTRAINT ck_offer_payee CHECK (length(payee) = 20),
     number INTEGER NOT NULL CONSTRAINT ck_offer_number CHECK (number >= 0),
     document TEXT NOT NULL,
-    signature BLOB NOT NULL,
+    signature BLOB NOT NULL CONSTRAINT ck_offer_signature CHECK (length(signature) = 65),
+    operator BLOB NOT NULL CONSTRAINT ck_offer_operator CHECK (length(operator) = 20),
     made_at INTEGER NOT NULL CONSTRAINT ck_offer_made_at CHECK (made_at >= 0),
     CONSTRAINT pk_offer PRIMARY KEY (hash)
 )

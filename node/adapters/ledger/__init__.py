@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from node.adapters.ledger.chain_book import SqlChainBook
+from node.adapters.ledger.high_water import HighWater
 from node.adapters.ledger.ledger import SqlLedger
+from node.adapters.ledger.offers import KeptOffer, SqlOffers
 from node.adapters.ledger.outbox import SqlOutbox
 from node.adapters.ledger.queries import LedgerQueries
+from node.adapters.ledger.recovery_book import SqlRecoveryBook
 from node.adapters.ledger.schema import downgrade, migrate, open_engine
 from node.adapters.ledger.settlement_book import SqlSettlementBook
 from node.adapters.ledger.store import Store
@@ -21,7 +24,14 @@ class Books:
     chain: SqlChainBook
     settlement: SqlSettlementBook
     outbox: SqlOutbox
+    recovery: SqlRecoveryBook
+    offers: SqlOffers
     queries: LedgerQueries
+
+    @property
+    def high_water(self) -> HighWater:
+        """How far receipts had come, from the file beside the key."""
+        return self.store.high_water
 
     def start(self) -> None:
         """Begin to take writes on the running loop."""
@@ -32,18 +42,27 @@ class Books:
         await self.store.stop()
 
 
-def open_ledger(url: str, clock: Clock, worker: str = "node") -> Books:
+def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWater | None = None) -> Books:
     """The books at that URL, whose schema must be up to date. Raises BadConfig for a URL it cannot use."""
-    store = Store(open_engine(url))
-    ledger = SqlLedger(store, clock, worker)
-    return Books(store, ledger, SqlChainBook(store), SqlSettlementBook(store), SqlOutbox(store), LedgerQueries(store))
+    store = Store(open_engine(url), high_water)
+    return Books(
+        store=store,
+        ledger=SqlLedger(store, clock, worker),
+        chain=SqlChainBook(store),
+        settlement=SqlSettlementBook(store),
+        outbox=SqlOutbox(store),
+        recovery=SqlRecoveryBook(store),
+        queries=LedgerQueries(store),
+    )
 
 
 __all__ = [
     "Books",
+    "HighWater",
     "SqlChainBook",
     "SqlLedger",
     "SqlOutbox",
+    "SqlRecoveryBook",
     "SqlSettlementBook",
     "downgrade",
     "migrate",

@@ -62,6 +62,11 @@ class Batch:
         self._write()
         return answers
 
+    @property
+    def closed(self) -> list[Receipt]:
+        """The receipts that this batch has written."""
+        return [self._fresh[request][1] for request in self._closed]  # type: ignore[misc] -- closed: it has one
+
     def remember(self) -> None:
         """After the commit."""
         for _, found in self._changed:

@@ -33,6 +33,12 @@ def save_claims(connection: Connection, claimed: Sequence[SignedClaim], wish: Wi
     return outbox_id
 
 
+def keep_claim(connection: Connection, signed: SignedClaim) -> None:
+    """A claim that was mined already, made again for books that had lost it: no transaction is wanted."""
+    lock(connection, OUTBOX_LOCK)
+    _keep(connection, signed)
+
+
 def _find(connection: Connection, signed: SignedClaim) -> int | None:
     """The id of this claim's row. Raises Broken when another claim was signed for the same receipts (INV9)."""
     made = signed.claim

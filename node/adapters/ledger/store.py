@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.adapters.ledger.high_water import HighWater
 from node.adapters.ledger.operations import Job
 from node.adapters.ledger.schema import for_writing
 from node.adapters.ledger.writer import Writer
@@ -22,14 +23,15 @@ READERS = 4
 class Store:
     """`start` inside the running loop; `stop` at the end."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, high_water: HighWater | None = None) -> None:
         self.engine = engine
+        self.high_water = high_water or HighWater()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
         self._writer: Writer | None = None
 
     def start(self) -> None:
         """Begin to take writes on the running loop."""
-        self._writer = Writer(self.engine, asyncio.get_running_loop())
+        self._writer = Writer(self.engine, asyncio.get_running_loop(), self.high_water)
         self._writer.start()
 
     async def stop(self) -> None:
@@ -38,6 +40,7 @@ class Store:
             await asyncio.to_thread(self._writer.stop)
         self._threads.shutdown()
         self.engine.dispose()
+        self.high_water.close()
 
     @property
     def writer(self) -> Writer:

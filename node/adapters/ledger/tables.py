@@ -170,7 +170,8 @@ offer = Table(
     address("payee"),
     natural("number"),
     Column("document", Text, nullable=False),
-    Column("signature", BYTES, nullable=False),
+    Column("signature", BYTES, CheckConstraint("length(signature) = 65", name="signature"), nullable=False),
+    address("operator"),
     natural("made_at"),
     sqlite_strict=True,
 )

@@ -87,7 +87,7 @@ class WorkingSet:
         lane = self.lanes.get((key.payer, key.payee, key.lane)) or LaneRow((key.payer, key.payee, key.lane))
         found = lane.accounts.get(key.generation)
         if found is None:
-            _check_fresh(lane)
+            _check_fresh(lane, key.generation)
             found = AccountRow(LaneState(key, cap=cap), is_new=True)
         return lane, found
 
@@ -101,9 +101,13 @@ class WorkingSet:
         return Amount(int(found[2]))
 
 
-def _check_fresh(lane: LaneRow) -> None:
-    """Rule 6: what an earlier generation (or a lost database) charged must be agreed on before anything is added."""
-    if lane.accounts or lane.claimed:
+def _check_fresh(lane: LaneRow, generation: int) -> None:
+    """Rule 6: what an earlier generation (or a lost database) charged must be agreed on before anything is added.
+
+    A lane that these books do not know may have a history all the same, in books that were lost: from the second
+    generation on its owner says so (with its last receipt) or signs that there is none.
+    """
+    if lane.accounts or lane.claimed or generation > 1:
         charged = max((row.state.charged for row in lane.accounts.values()), default=lane.claimed)
         raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=charged)
 

@@ -17,11 +17,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.adapters.ledger.batch import Answer, Batch
-from node.adapters.ledger.hot import CommitUnknownError, Door
+from node.adapters.ledger.high_water import HighWater
+from node.adapters.ledger.hot import CommitUnknownError, Door, Session
 from node.adapters.ledger.memory import Memory
 from node.adapters.ledger.operations import Admit, Job, KeepSignature, Operation
+from node.adapters.ledger.restoring import COUNT, SEQ
 from node.core.account import Admission
 from node.core.errors import LedgerUnavailable
+from node.core.recovery import Mark
+from node.core.types import Micros
 
 MOST = 1024
 """Operations a transaction takes at most: bounds how long the first of them waits."""
@@ -36,8 +40,10 @@ log = logging.getLogger(__name__)
 class Writer:
     """The only thread of this process that writes operations. `start` before the first `submit`."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, high_water: HighWater) -> None:
         self._loop = loop
+        self._high_water = high_water
+        self._is_reconnected = True
         self._door = Door(engine)
         driver: Any = engine.dialect.loaded_dbapi
         self._errors: tuple[type[Exception], ...] = (driver.Error, SQLAlchemyError, OSError, CommitUnknownError)
@@ -148,11 +154,21 @@ class Writer:
 
     def _commit(self, group: Sequence[Operation]) -> list[Answer]:
         kept, self._memory.working = self._memory.working, None  # what a failed batch has touched is no truth any more
+        is_new, self._is_reconnected = self._is_reconnected, True
         with self._door.transaction() as session:
+            if is_new:
+                self._check_books(session)
             batch = Batch(session, self._memory, kept)
             answers = batch.run(group)
+        self._is_reconnected = False
         batch.remember()
+        self._high_water.note(batch.closed)
         return answers
+
+    def _check_books(self, session: Session) -> None:
+        """A database that comes back may be another one: a lagging replica, a restored file (threat P8)."""
+        count, seq = session.rows(COUNT)[0][0], session.rows(SEQ)[0][0]
+        self._high_water.check(Mark(0, int(count), Micros(int(seq))))
 
     def _write_singly(self, group: Sequence[Operation], cause: Exception) -> None:
         """Find the one that cannot be written; it alone gets the error."""
