@@ -52,15 +52,18 @@ def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWa
         settlement=SqlSettlementBook(store),
         outbox=SqlOutbox(store),
         recovery=SqlRecoveryBook(store),
+        offers=SqlOffers(store),
         queries=LedgerQueries(store),
     )
 
 
 __all__ = [
     "Books",
+    "KeptOffer",
     "HighWater",
     "SqlChainBook",
     "SqlLedger",
+    "SqlOffers",
     "SqlOutbox",
     "SqlRecoveryBook",
     "SqlSettlementBook",
