@@ -149,6 +149,16 @@ def test_lengths__any_history__stays_within_the_cap_and_the_batch_agrees(seen, g
     assert model.remaining_of([(generated, cap)]) == [single]
 
 
+def test_lengths__quantile__is_zero_until_enough_was_seen_and_then_the_edge():
+    model = LengthModel()
+    assert model.quantile(0.1) == 0.0
+    for tokens in range(100, 1_100):
+        model.observe(tokens)
+    assert model.quantile(0.1) == pytest.approx(200, rel=0.15)
+    assert model.quantile(0.9) == pytest.approx(1_000, rel=0.15)
+    assert model.quantile(1.0) >= 1_099
+
+
 def test_trust__promise_kept__changes_nothing_and_modesty_earns_nothing():
     record = NEWCOMER
     for _ in range(30):

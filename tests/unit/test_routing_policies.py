@@ -1,5 +1,7 @@
 """Each policy's decision in each of its branches."""
 
+from dataclasses import replace
+
 import pytest
 
 from node.core.routing.adaptive import Adaptive
@@ -181,6 +183,11 @@ def test_adaptive__deadline_out_of_reach__refuses_early_and_says_when(bids):
     assert isinstance(refusal, Refuse)
     assert refusal.reason is Reason.DEADLINE_OUT_OF_REACH
     assert refusal.retry_after_seconds == pytest.approx(5.1 - 2.0)
+
+
+def test_adaptive__short_answers_would_make_it__does_not_refuse():
+    case = replace(make_case(make_here(SLOW), (), request=make_request(finish_by=2.0)), short_tokens=30.0)
+    assert isinstance(OURS.decide(case, LoadedDice()), ServeHere)
 
 
 def test_adaptive__refusing_late_switched_off__serves_anyway():

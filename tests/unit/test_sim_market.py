@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from node.core.routing.config import PAPER
+from node.sim.experiments.admission import overloaded
 from node.sim.network import Network, NetworkSpec, Partition
 from node.sim.profiles import build_profile, scale_profile
 from node.sim.run import OWN_USERS_LAST, SYSTEMS, run
@@ -113,13 +114,18 @@ def test_adaptive__lossy_network__still_answers_all():
     assert done.summary.answered == done.summary.requests
 
 
-def test_adaptive__deadline__refuses_and_what_it_answers_is_mostly_in_time():
-    busy = ([Phase(20, 8.0)], [Phase(20, 8.0)], [Phase(20, 8.0)])
-    free = run(make_scenario(schedule=busy), "adaptive", 1)
-    strict = run(make_scenario(schedule=busy, deadline=6.0), "adaptive", 1)
+def test_adaptive__deadline_under_overload__refusing_some_serves_more_in_time():
+    nodes = paper_scenario("S2").nodes
+    free = run(Scenario("o", nodes, overloaded, thresholds=(250.0,)), "adaptive", 1)
+    strict = run(Scenario("o", nodes, overloaded, thresholds=(250.0,), deadline=250.0), "adaptive", 1)
     assert len(strict.recorder.refusals) > 0
     assert strict.summary.answered + len(strict.recorder.refusals) == strict.summary.requests
-    assert strict.recorder.attainment(6.0) > free.recorder.attainment(6.0)
+    assert strict.summary.slo["250"] > free.summary.slo["250"]
+
+
+def test_adaptive__nothing_learned_yet__refuses_nobody_on_a_prior():
+    done = run(make_scenario(schedule=([Phase(4, 8.0)], [], []), deadline=0.5), "adaptive", 1)
+    assert len(done.recorder.refusals) == 0
 
 
 def test_market__draining_node__serves_its_own_and_no_guests():

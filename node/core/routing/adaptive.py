@@ -93,15 +93,7 @@ class Adaptive:
         return ServeHere(reason) if case.here.has_slot else Wait(Reason.NO_SLOT)
 
     def _is_late(self, case: Case, forecast: Forecast) -> bool:
-        deadline = case.request.finish_by
-        return (
-            self.config.refuse_late
-            and deadline is not None
-            and forecast.finish_seconds(
-                case.expected_tokens,
-            )
-            > deadline
-        )
+        return self.config.refuse_late and case.is_late(forecast)
 
     def _refuse(self, case: Case, forecast: Forecast) -> Refuse:
         over = forecast.finish_seconds(case.expected_tokens) - (case.request.finish_by or 0.0)

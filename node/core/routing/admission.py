@@ -60,11 +60,6 @@ def _capacity(config: ProviderConfig, enquiry: Enquiry, dice: Dice) -> Skip | No
         return Skip.REFUSED_BUSY
     if config.policy == "paper" and here.usage >= config.target_usage:
         return Skip.REFUSED_BUSY
-    if config.refuse_late and _would_be_late(enquiry.case):
+    if config.refuse_late and here.forecast is not None and enquiry.case.is_late(here.forecast):
         return Skip.REFUSED_DEADLINE
     return None if dice.random() < config.accept_frequency else Skip.REFUSED_POLICY
-
-
-def _would_be_late(case: Case) -> bool:
-    forecast, deadline = case.here.forecast, case.request.finish_by
-    return forecast is not None and deadline is not None and forecast.finish_seconds(case.expected_tokens) > deadline

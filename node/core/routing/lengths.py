@@ -64,6 +64,20 @@ class LengthModel:
             found.append(max(min(expected, left), 1.0))
         return found
 
+    def quantile(self, share: float) -> float:
+        """The length that `share` of all answers stay below (the upper edge of its bucket).
+
+        Zero until enough was seen: nobody is to be refused on the strength of a prior.
+        """
+        if self._total < REFRESH:
+            return 0.0
+        wanted, seen = share * self._total, 0.0
+        for index, count in enumerate(self._counts):
+            seen += count
+            if seen >= wanted:
+                return float(EDGES[min(index + 1, len(EDGES) - 1)])
+        return float(LONGEST)
+
     def _add(self, tokens: float) -> None:
         index = bisect_right(EDGES, tokens) - 1
         self._counts[index] += 1.0

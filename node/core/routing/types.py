@@ -134,13 +134,24 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything a policy may look at. `bids` is None before anyone was asked; then the acceptors in drawn order."""
+    """Everything a policy may look at. `bids` is None before anyone was asked; then the acceptors in drawn order.
+
+    `short_tokens` is the length that one answer in ten stays below: what a deadline is judged by, since refusing
+    everybody whose mean is late would turn away many who would make it. None = the mean.
+    """
 
     request: RouteRequest
     here: Here
     expected_tokens: float
     peers: int
     bids: tuple[Bid, ...] | None = None
+    short_tokens: float | None = None
+
+    def is_late(self, forecast: Forecast) -> bool:
+        """Whether even a short answer would end after the request's deadline."""
+        deadline = self.request.finish_by
+        hoped = self.expected_tokens if self.short_tokens is None else self.short_tokens
+        return deadline is not None and forecast.finish_seconds(hoped) > deadline
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ LIVENESS_SECONDS = 5.0
 """After this a dead node has left every candidate set (SWIM, measured by `make gossip-sim`)."""
 STALL_SECONDS = 1.5
 """An executor that sends neither a token nor a keep-alive for so long is given up: three missed keep-alives."""
+SHORT_SHARE = 0.1
+"""A deadline is judged by the length that one answer in ten stays below."""
 DEEPEST_WALK = 512
 """Providers of the order looked at before giving up."""
 
@@ -105,7 +107,8 @@ class Market:
     def case(self, node: SimNode, request: Request, bids: tuple[Bid, ...] | None) -> Case:
         """What the policy sees."""
         expected = node.expected_tokens(request.arrival.max_tokens)
-        return Case(self.route_request(request), node.here(request), expected, self.peers, bids)
+        short = None if self.world.scenario.deadline is None else node.lengths.quantile(SHORT_SHARE)
+        return Case(self.route_request(request), node.here(request), expected, self.peers, bids, short)
 
     def _decide(self, node: SimNode, request: Request, bids: tuple[Bid, ...] | None) -> None:
         decision: Decision = node.policy.decide(self.case(node, request, bids), node.dice)
