@@ -48,6 +48,8 @@ STATUS: dict[type[e.WwwserveError], Shown] = {
     e.EngineFailed: Shown(502, UNAVAILABLE),
     e.PeerFailed: Shown(502, UNAVAILABLE),
     e.LedgerUnavailable: Shown(503, UNAVAILABLE),
+    e.BooksStale: Shown(503, UNAVAILABLE),
+    e.TowerUnavailable: Shown(503, UNAVAILABLE),
     e.ChainUnavailable: Shown(503, UNAVAILABLE),
     e.BadConfig: Shown(500, INTERNAL),
     e.CallReverted: Shown(500, INTERNAL),

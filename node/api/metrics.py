@@ -1,10 +1,17 @@
-"""Prometheus metrics of the serve path in a registry of their own. Names no payer, no id and no content (threat L5)."""
+"""Prometheus metrics in a registry of their own. Names no payer, no id and no content (threat L5).
 
-from collections.abc import Callable
+The serve path adds to plain numbers (it runs on one thread); Prometheus' families are made of them when somebody asks.
+"""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
 
 from node.core.account import Outcome
 from node.core.errors import WwwserveError
@@ -12,45 +19,47 @@ from node.core.types import Status
 
 FIRST_BYTE_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DURATION_BUCKETS = (0.05, 0.25, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+PREFIX = "wwwserve_"
 
 
-class Metrics:
-    """services.parts.Observer. Label children are looked up once, not per request."""
+class Timings:
+    """Durations by bucket."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """One more."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def family(self, name: str, text: str) -> Metric:
+        """As Prometheus wants it: cumulative counts by upper bound."""
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return HistogramMetricFamily(PREFIX + name, text, buckets=buckets, sum_value=self._sum)
+
+
+class ServeTallies(Collector):
+    """services.parts.Observer: what happened since the start."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        name = "wwwserve_"
-        self._admitted = Counter(name + "admitted", "Reservations made durable", registry=self.registry)
-        self._refused = Counter(name + "refused", "Requests answered with an error", ["code"], registry=self.registry)
-        self._jobs = Counter(name + "jobs", "Background runs", ["job", "outcome"], registry=self.registry)
-        receipts = Counter(name + "receipts", "Receipts by status", ["status"], registry=self.registry)
-        self._receipts = {status: receipts.labels(status.name.lower()) for status in Status}
-        self._charged = Counter(name + "charged_base_units", "Charged, in base units", registry=self.registry)
-        tokens = Counter(name + "tokens", "Billed LLM tokens", ["kind"], registry=self.registry)
-        self._prompt, self._completion = tokens.labels("prompt"), tokens.labels("completion")
-        self._first_byte = Histogram(
-            name + "first_byte_seconds", "Arrival to first event", buckets=FIRST_BYTE_BUCKETS, registry=self.registry
-        )
-        self._duration = Histogram(
-            name + "request_seconds", "Admission to durable receipt", buckets=DURATION_BUCKETS, registry=self.registry
-        )
-
-    def job_ran(self, job: str, outcome: str) -> None:
-        """A background job ended: ok, unavailable or failed."""
-        self._jobs.labels(job, outcome).inc()
-
-    def watch_in_flight(self, count: Callable[[], int]) -> None:
-        """A gauge that is read when asked for."""
-        gauge = Gauge("wwwserve_in_flight", "Requests in service", registry=self.registry)
-        gauge.set_function(count)
+        self._admitted = self._charged = self._prompt = self._completion = 0
+        self._refused: Tally[str] = Tally()
+        self._receipts: Tally[str] = Tally({status.name.lower(): 0 for status in Status})
+        self._first_byte, self._duration = Timings(FIRST_BYTE_BUCKETS), Timings(DURATION_BUCKETS)
 
     def admitted(self) -> None:
         """A reservation is durable."""
-        self._admitted.inc()
+        self._admitted += 1
 
     def refused(self, error: WwwserveError) -> None:
         """A request got an error."""
-        self._refused.labels(error.code()).inc()
+        self._refused[error.code()] += 1
 
     def first_byte(self, seconds: float) -> None:
         """From the arrival to the first event or body of the engine."""
@@ -58,11 +67,52 @@ class Metrics:
 
     def closed(self, outcome: Outcome, seconds: float) -> None:
         """A receipt is durable."""
-        self._receipts[Status(outcome.status)].inc()
-        self._charged.inc(outcome.charge)
-        self._prompt.inc(outcome.tokens.prompt)
-        self._completion.inc(outcome.tokens.completion)
+        self._receipts[outcome.status.name.lower()] += 1
+        self._charged += outcome.charge
+        self._prompt += outcome.tokens.prompt
+        self._completion += outcome.tokens.completion
         self._duration.observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        yield _counter("admitted", "Reservations made durable", self._admitted)
+        yield _counters("refused", "Requests answered with an error", "code", self._refused)
+        yield _counters("receipts", "Receipts by status", "status", self._receipts)
+        yield _counter("charged_base_units", "Charged, in base units", self._charged)
+        tokens = Tally({"prompt": self._prompt, "completion": self._completion})
+        yield _counters("tokens", "Billed LLM tokens", "kind", tokens)
+        yield self._first_byte.family("first_byte_seconds", "Arrival to first event")
+        yield self._duration.family("request_seconds", "Admission to durable receipt")
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
+
+
+def _counters(name: str, text: str, label: str, values: Tally[str]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
+    for key, value in sorted(values.items()):
+        family.add_metric([key], value)
+    return family
+
+
+class Metrics(ServeTallies):
+    """The serve path's tallies, jobs and gauges of one node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._jobs = Counter(PREFIX + "jobs", "Background runs", ["job", "outcome"], registry=self.registry)
+
+    def job_ran(self, job: str, outcome: str) -> None:
+        """A background job ended: ok, unavailable or failed."""
+        self._jobs.labels(job, outcome).inc()
+
+    def watch_in_flight(self, count: Callable[[], int]) -> None:
+        """A gauge that is read when asked for."""
+        gauge = Gauge(PREFIX + "in_flight", "Requests in service", registry=self.registry)
+        gauge.set_function(count)
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The text and its content type."""

@@ -23,6 +23,7 @@ class Readiness:
             "chain": await self._chain(),
             "lease": None if self.parts.lease.is_held else "this worker holds no lease on the books",
             "engines": await self._engines(),
+            "books": self.serving.suspended or None,
             "draining": "going down" if self.serving.is_draining else None,
         }
         view = self.parts.chain.payee_view

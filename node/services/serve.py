@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from node.core.account import Admission
-from node.core.errors import BadRequest, Draining, EngineFailed, MissingPayment, Overloaded, WwwserveError
+from node.core.errors import BadRequest, BooksStale, Draining, EngineFailed, MissingPayment, Overloaded, WwwserveError
 from node.core.hashing import keccak
 from node.core.pricing import completion_room
 from node.core.types import LaneKey
@@ -71,6 +71,8 @@ class Serving:
         self._idle.set()
         self.in_flight = 0
         self.is_draining = False
+        self.suspended = ""
+        """Why nothing is sold now: services/recovery sets and lifts it."""
 
     async def serve(self, path: str, payment_header: bytes | None, caller: Caller) -> None:
         """Answer the caller, with a refusal if need be. Raises only what is a bug of ours."""
@@ -122,6 +124,8 @@ class Serving:
             raise
 
     def _check_room(self) -> None:
+        if self.suspended:
+            raise BooksStale("this node's books are being recovered; ask another", retry_after=5)
         if self.is_draining:
             raise Draining("this node is going down; ask another", retry_after=self._settings.retry_after_seconds)
         if self.in_flight > self._settings.max_concurrent:
