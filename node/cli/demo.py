@@ -81,7 +81,7 @@ def _run(
     heard = _buy(market, steps)
     with steps.step("the providers settle on chain, the chain makes it final"):
         _wait_settled(market, sum(int(one.cost["charge"]) for one in heard))
-    with steps.step("the auditor rebuilds every balance from events and re-checks every signature, price and root"):
+    with steps.step("the auditor re-checks every balance, signature, price and root"):
         audit = market.audit()
     report = MarketReport(
         bought=[_bought(market, one) for one in heard],

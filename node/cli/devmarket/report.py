@@ -86,20 +86,16 @@ def _show_answers(report: MarketReport, contracts: Contracts, console: Console) 
 
 
 def _show_transactions(report: MarketReport, console: Console) -> None:
-    """The hash stands under what was done, whole: it is there to be copied."""
-    table = _table("Transactions", "who", "what, and its hash", "gas")
-    table.columns[1].justify = "left"
+    """No table: a hash is there to be copied whole, and with it a table would not fit 80 columns."""
+    console.print("[bold]Transactions[/bold]")
     who = ""
     for mined in report.mined:
-        if mined.who != who and who:
-            table.add_section()
-        table.add_row(
-            "" if mined.who == who else mined.who, f"{mined.what}\n[dim]{mined.tx_hash}[/dim]", f"{mined.gas_used:,}"
-        )
-        who = mined.who
-    table.add_section()
-    table.add_row("all", "", f"{sum(mined.gas_used for mined in report.mined):,}")
-    console.print(table)
+        if mined.who != who:
+            console.print(f"  {mined.who}")
+            who = mined.who
+        console.print(f"    {mined.what:<52}{mined.gas_used:>12,} gas")
+        console.print(f"      [dim]{mined.tx_hash}[/dim]", soft_wrap=True)
+    console.print(f"    {'all':<52}{sum(mined.gas_used for mined in report.mined):>12,} gas\n")
 
 
 def _show_balances(report: MarketReport, contracts: Contracts, console: Console) -> None:

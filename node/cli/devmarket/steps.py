@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.markup import escape
 
-MAX_SAID = 96
+MAX_SAID = 72
 
 
 @dataclass(slots=True)
