@@ -69,8 +69,9 @@ class MemoryLedger:
         if key in self._lanes:
             return self._lanes[key]
         before = [lane.charged for other, lane in self._lanes.items() if replace(other, generation=0) == _lifelong(key)]
-        if before:
-            raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=max(before))
+        if before or key.generation > 1:
+            charged = max(before, default=0)
+            raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=charged)
         return LaneState(key, cap=cap)
 
     async def close(self, admission: Admission, outcome: Outcome, now: Micros) -> Receipt:

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from node.adapters.ledger import Books, migrate
-from node.core.errors import Broken, CeilingTooLow, CoverTooLow, StaleGeneration, WrongSignature
+from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneFrozen, StaleGeneration, WrongSignature
 from node.core.facts import Block, ChainBatch, ChainEvent
 from node.core.hashing import keccak
-from node.core.types import ZERO_ADDRESS, Address, Bytes32, Seconds
+from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
 from node.core.voucher import Standing
 from tests.factories import PAYEE, PAYER
 from tests.ledgers import OWN, dump, micros, opened_books, outcome, wish
@@ -211,7 +211,11 @@ async def test_bumped_generation__seen_at_once__admits_nothing_until_final(books
         with pytest.raises(StaleGeneration):
             await books.ledger.admit(wish(1, lease, key=replace(OWN, generation=generation)))
     await books.chain.book(batch(4, 4, finalised=3))
-    assert await books.ledger.admit(wish(1, lease, key=replace(OWN, generation=2))) is None
+    second = replace(OWN, generation=2)
+    with pytest.raises(LaneFrozen):
+        await books.ledger.admit(wish(1, lease, key=second))
+    await books.ledger.reopen_lane(second, Amount(0))
+    assert await books.ledger.admit(wish(1, lease, key=second)) is None
 
 
 async def test_providers__registered_and_gone__are_listed_as_of_the_finalised_block(books: Books) -> None:

@@ -65,7 +65,8 @@ class Batch:
     @property
     def closed(self) -> list[Receipt]:
         """The receipts that this batch has written."""
-        return [self._fresh[request][1] for request in self._closed]  # type: ignore[misc] -- closed: it has one
+        found = (self._fresh[request][1] for request in self._closed)
+        return [receipt for receipt in found if receipt is not None]
 
     def remember(self) -> None:
         """After the commit."""
