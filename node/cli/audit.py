@@ -188,7 +188,7 @@ def _write(kind: str, rows: Iterator[dict[str, Any]], form: str, out: Path | Non
     if form == "parquet" and out is not None:
         return write_parquet(rows, names, KINDS[kind].amounts, out)
     if form == "table":
-        return show_rows(screen, names, rows)
+        return show_rows(screen, kind, rows)
     with out.open("w", newline="") if out else contextlib.nullcontext(sys.stdout) as target:
         return write_csv(rows, names, target) if form == "csv" else write_jsonl(rows, target)
 

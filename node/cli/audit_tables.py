@@ -16,6 +16,17 @@ from node.audit.verify import Audit
 
 MAX_SHOWN = 25
 """Findings and rows a table shows; --json has all."""
+CELL = 20
+"""Characters of a hash that is shown whole."""
+_PARTIES = ("payer", "payee")
+BRIEF = {
+    "receipts": (*_PARTIES, "request_id", "prompt_tokens", "completion_tokens", "status", "charge", "cumulative"),
+    "charges": (*_PARTIES, "prompt_tokens", "completion_tokens", "price_prompt", "price_completion", "charge"),
+    "claims": (*_PARTIES, "generation", "cumulative", "count", "receipts_root"),
+    "vouchers": (*_PARTIES, "request_id", "ceiling", "max_price", "received_at"),
+    "events": ("block", "at", "contract", "name", "args"),
+}
+"""What a table shows of each kind of query."""
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
@@ -65,14 +76,17 @@ def show_single(screen: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             screen.print("[green]nothing is wrong with it by itself[/green] (verify asks the chain too)")
 
 
-def show_rows(screen: Console, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Rows of a query; returns how many."""
-    table = _table("", *names)
+def show_rows(screen: Console, kind: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Rows of a query, the columns a terminal has room for; returns how many."""
+    names = BRIEF[kind]
+    table = Table()
+    for name in names:
+        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in _PARTIES)
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007 -- the count is the result
         table.add_row(*(_cell(row[name]) for name in names))
     screen.print(table)
-    screen.print(f"{count} rows (--format csv or jsonl gives them whole)")
+    screen.print(f"{count} rows; --format csv, jsonl or parquet gives them whole")
     return count
 
 
@@ -121,7 +135,9 @@ def _table(title: str, *columns: str) -> Table:
 
 def _cell(value: object) -> str:
     text = str(value)
-    return f"{text[:8]}…{text[-4:]}" if text.startswith("0x") and len(text) > MAX_SHOWN else escape(text)
+    if text.startswith("0x") and len(text) > CELL:
+        return f"{text[:6]}…{text[-4:]}"
+    return escape(text if len(text) <= 2 * CELL else text[: 2 * CELL] + "…")
 
 
 def _short(address: bytes) -> str:

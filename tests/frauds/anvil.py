@@ -153,6 +153,24 @@ class RealChain(Model):
         self.send(claim["payee"], "escrow", "claim", [tuple(item[member["name"]] for member in members)])
         return super().settle(claim, ceiling)
 
+    def challenge(self, challenger: str, settlement: dict, entry: dict) -> None:
+        """The claim of a settlement against a receipt that says less."""
+        members = self.contracts["escrow"].inputs["challengeOverclaim"]
+        claim = _struct(members[0], settlement["claim"])
+        receipt = _struct(members[2], entry["receipt"])
+        signatures = _compact(settlement["claimSignature"]), _compact(entry["signature"])
+        self.send(challenger, "escrow", "challengeOverclaim", claim, signatures[0], receipt, signatures[1])
+
+
+def _struct(member: dict, wire: dict) -> tuple:
+    return tuple(_value(each["type"], wire[each["name"]]) for each in member["components"])
+
+
+def _value(kind: str, text: str | int) -> object:
+    if kind == "bytes32":
+        return bytes.fromhex(text[2:])
+    return text if kind == "address" else int(text)
+
 
 def _compact(signature: str) -> tuple[bytes, bytes]:
     raw = bytes.fromhex(signature[2:])

@@ -95,6 +95,17 @@ def test_verify__overclaim_on_anvil__exits_1_with_its_code(lab: Lab) -> None:
     assert (code, list(found["findings_by_code"])) == (1, ["AUD-037"])
 
 
+def test_verify__overclaim_challenged_on_anvil__slash_adds_up(lab: Lab) -> None:
+    world, alice = lab.world, payee("alice")
+    entry = world.serve("alice", "north")
+    world.settle("alice", "north", claim={"cumulative": int(entry["receipt"]["cumulative"]) + 5})
+    settlement = next(iter(world.settlements.values()))
+    world.chain.challenge(alice, settlement, entry)
+    code, found = lab.verify("--allow-private")
+    assert (code, sorted(found["findings_by_code"])) == (1, ["AUD-028", "AUD-037"])
+    assert found["free"][alice] == 1_000 + 5
+
+
 def test_verify__private_endpoint_without_leave__is_not_asked(lab: Lab) -> None:
     lab.world.serve("alice", "north")
     lab.world.settle("alice", "north")
