@@ -3,6 +3,7 @@
 Parsing is where ids become canonical (threat I5): one byte string per id whatever the letter case, all else refused.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -111,19 +112,25 @@ def message_from_json(cls: type[FlatT], value: object) -> FlatT:
     if len(value) != len(shape):
         expected = ", ".join(name for _, name, _ in shape)
         raise BadVoucher(f"{cls.__name__} must have exactly the members {expected}", field=cls.__name__)
-    return cls(*[_member(value.get(name), name, bits) for _, name, bits in shape])
+    return cls(*[read(value.get(name), size, name) for read, size, name in _READERS[cls]])
 
 
-def _member(value: object, name: str, bits: int) -> Any:  # noqa: ANN401 -- the union of all member types
+def _text_of(value: object, longest: int, what: str) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > longest:
+        raise BadVoucher(f"{what} must be printable text of at most {longest} characters", field=what)
+    return value
+
+
+def _reader(name: str, bits: int) -> tuple[Callable[[object, int, str], Any], int, str]:
+    """How a member is read: looked up once, a paid request has nineteen of them."""
     if bits == 0:
-        return bytes_of(value, 32, name)
+        return bytes_of, 32, name
     if bits == -1:
-        return bytes_of(value, 20, name)
-    if bits == -2:
-        if not isinstance(value, str) or not value.isprintable() or len(value) > 256:
-            raise BadVoucher(f"{name} must be printable text of at most 256 characters", field=name)
-        return value
-    return uint_of(value, bits, name)
+        return bytes_of, 20, name
+    return (_text_of, 256, name) if bits == -2 else (uint_of, bits, name)
+
+
+_READERS = {cls: tuple(_reader(name, bits) for _, name, bits in shape) for cls, shape in _SHAPES.items()}
 
 
 def offer_to_json(offer: Offer) -> dict[str, Any]:
