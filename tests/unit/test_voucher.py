@@ -13,7 +13,7 @@ from node.core.errors import (
     WrongTerms,
 )
 from node.core.hashing import keccak
-from node.core.types import ZERO_ADDRESS, ZERO32, Address, Amount, Seconds
+from node.core.types import ZERO32, ZERO_ADDRESS, Address, Amount, Seconds
 from node.core.voucher import (
     START_BY_HORIZON,
     START_BY_SKEW,

@@ -87,15 +87,18 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
         # Body bytes that came before the failure are still the caller's: it raises on the next wait.
-        if self._failure is not None and not self._parts:
+        if not self._parts:
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
             raise self._failure
 
     def _wake(self) -> None:
