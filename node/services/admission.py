@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from node.core.account import Admission
 from node.core.errors import AlreadyServed, InProgress, Refused, StaleGeneration, StaleTerms, TermsConflict, WrongTerms
-from node.core.hashing import keccak
 from node.core.messages import ModelOffer, Offer
 from node.core.pricing import completion_room
 from node.core.types import Bytes32, LaneKey, Seconds
@@ -17,7 +16,6 @@ from node.core.voucher import check_minimum_budget, check_mode, check_terms, che
 from node.ports import Stored
 from node.services.parts import Parts
 from node.services.quoting import Quote
-from node.services.request import Request
 from node.services.x402 import Payment, SignedReceipt
 
 
@@ -69,13 +67,9 @@ class Door:
             return self._parts.offers.current()
         return offer
 
-    async def reserve(self, checked: Checked, request: Request, quote: Quote) -> Admission:
-        """Body, price, then the durable reservation. Raises a refusal or Replayed."""
+    async def reserve(self, checked: Checked, quote: Quote) -> Admission:
+        """Price, then the durable reservation. Raises a refusal or Replayed."""
         terms = checked.payment.terms
-        if request.model != checked.model.name:
-            raise WrongTerms("the body asks for another model than the terms", model=checked.model.name)
-        if keccak(checked.payment.salt + request.body) != terms.request_hash:
-            raise WrongTerms("requestHash is not keccak(salt || body)")
         completion_room(terms.max_price, quote.prompt_tokens, terms.price_prompt, terms.price_completion)
         admission = Admission(
             key=checked.key,

@@ -59,8 +59,8 @@ class ServeSettings:
     """Requests in service at once; more get 429 and Retry-After."""
     retry_after_seconds: int = 1
     max_early_hangups: int = 20
-    """Hang-ups before the first token that one payer may have in `early_hangup_seconds`: they cost the node a prefill
-    each and are billed at nothing (billing table)."""
+    """Hang-ups before the first token, and empty answers, that one payer may have in `early_hangup_seconds`: they cost
+    the node a prefill each and are billed at nothing (billing table)."""
     early_hangup_seconds: float = 60.0
     cache_salt: bool = True
     """Give each payer its own prefix cache (vLLM's `cache_salt`), so that nobody learns by timing what another payer

@@ -1,4 +1,4 @@
-"""How many free prefills one payer may cause by hanging up before the first token (billing table, row three)."""
+"""How many free prefills one payer may cause: early hang-ups and answers made empty (billing table, rows of 0)."""
 
 from node.core.errors import Overloaded
 from node.core.types import Address
@@ -16,7 +16,7 @@ class Patience:
         self._windows: dict[Address, tuple[float, int]] = {}
 
     def note(self, payer: Address, now: float) -> None:
-        """One more early hang-up."""
+        """One more that was billed at nothing."""
         since, count = self._windows.get(payer, (now, 0))
         if now - since > self._seconds:
             since, count = now, 0
@@ -33,4 +33,4 @@ class Patience:
             del self._windows[payer]
         elif count >= self._limit:
             wait = int(since + self._seconds - now) + 1
-            raise Overloaded("too many requests of this payer hung up before their first token", retry_after=wait)
+            raise Overloaded("too many requests of this payer ended before their first token", retry_after=wait)

@@ -16,7 +16,8 @@ from node.core.account import Admission
 from node.core.errors import BadRequest, BooksStale, Draining, EngineFailed, MissingPayment, Overloaded, WwwserveError
 from node.core.hashing import keccak
 from node.core.pricing import completion_room
-from node.core.types import LaneKey
+from node.core.types import LaneKey, Status
+from node.core.voucher import check_body
 from node.services.admission import Door, Replayed
 from node.services.backends import Backend
 from node.services.caller import Caller, StreamEnd
@@ -70,6 +71,8 @@ class Serving:
         self._idle = asyncio.Event()
         self._idle.set()
         self.in_flight = 0
+        self._asking = 0
+        """Refused callers whose body is still read, only to tell them its price: they take no paid request's place."""
         self.is_draining = False
         self.suspended = ""
         """Why nothing is sold now: services/recovery sets and lifts it."""
@@ -101,19 +104,21 @@ class Serving:
         progress.key = checked.key
         self._patience.check(checked.key.payer, progress.started_at)
         progress.request = request = parse_request(progress.path, await caller.read_body())
-        # 2. The most it can cost.
+        payment = checked.payment
+        check_body(payment.terms, payment.salt, request.body, request.model, checked.model)
+        # 2. The most it can cost. Counting is work, so it comes after all that is cheap (threat P15).
         counter = counter_of(self._parts.counters, checked.model)
         quote = quote_for(request, checked.model, await count_prompt(counter, request))
         # 3. Reserve it, durably (after asking who could answer: nothing is reserved for a model without an engine).
         backends = self._parts.backends.in_order(checked.model.name)
-        job = _Job(await self._door.reserve(checked, request, quote), request, quote, caller)
+        job = _Job(await self._door.reserve(checked, quote), request, quote, caller)
         self._parts.observer.admitted()
         try:
             # 4. and 5. Ask, pass on.
             await self._deliver(job, backends, progress.started_at)
             # 6. Charge, durably.
             signed = await self.closer.close(job.admission, quote, job.relay)
-            self._note_early_hangup(job, signed)
+            self._note_free_work(job, signed)
             # 7. Hand over the signed receipt.
             await self._hand_over(job, signed)
         except WwwserveError:
@@ -128,7 +133,7 @@ class Serving:
             raise BooksStale("this node's books are being recovered; ask another", retry_after=5)
         if self.is_draining:
             raise Draining("this node is going down; ask another", retry_after=self._settings.retry_after_seconds)
-        if self.in_flight > self._settings.max_concurrent:
+        if self.in_flight - self._asking > self._settings.max_concurrent:
             raise Overloaded("too many requests in service", retry_after=self._settings.retry_after_seconds)
 
     async def _deliver(self, job: _Job, backends: list[Backend], started_at: float) -> None:
@@ -188,8 +193,12 @@ class Serving:
         if self._background:
             await asyncio.wait(self._background, timeout=seconds)
 
-    def _note_early_hangup(self, job: _Job, signed: SignedReceipt) -> None:
-        if job.caller.is_gone and signed.receipt.charge == 0:
+    def _note_free_work(self, job: _Job, signed: SignedReceipt) -> None:
+        """Billed at nothing though the engine worked: an early hang-up or an answer made empty (by a stop word)."""
+        receipt, relay = signed.receipt, job.relay
+        is_unbilled = receipt.status in (Status.CANCELLED, Status.FAILED) and not receipt.prompt_tokens
+        is_answered = job.error is None and relay is not None and relay.error is None
+        if is_unbilled and (job.caller.is_gone or is_answered):
             self._patience.note(job.admission.key.payer, self._parts.clock.monotonic())
 
     def _close_in_background(self, job: _Job) -> None:
@@ -210,9 +219,19 @@ class Serving:
         if not isinstance(error, PAYMENT_REFUSALS):
             await caller.refuse(error)
             return
-        request = progress.request or await request_of(progress.path, caller)
+        request = progress.request or await self._read_to_price(progress.path, caller)
         demand = await build_demand(self._parts, request, progress.key)
         await caller.refuse(error, demand.to_json(self._parts.market, error.facts))
+
+    async def _read_to_price(self, path: str, caller: Caller) -> Request | None:
+        """Nobody has paid: beyond a limit the price is not told, so that slow bodies of strangers hold nothing up."""
+        if self._asking >= self._settings.max_concurrent:
+            return None
+        self._asking += 1
+        try:
+            return await request_of(path, caller)
+        finally:
+            self._asking -= 1
 
 
 def _with_cost(fields: Mapping[str, object], cost: Mapping[str, str]) -> dict[str, object]:

@@ -204,6 +204,15 @@ async def test_early_hangups__beyond_the_payers_patience__are_refused_for_a_whil
     assert int(reply.headers["retry-after"]) > 1
 
 
+async def test_answers_made_empty__beyond_the_payers_patience__are_refused_for_a_while(open_lab: LabMaker) -> None:
+    lab = await open_lab()
+    lab.node.serving._patience._limit = 2
+    lab.stub.order("tokens=0", 3)
+    replies = [await lab.post(lab.body(stream=stream)) for stream in (True, False, True)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    assert await lab.charged() == 0
+
+
 async def test_engine_down__another_one_serves(open_lab: LabMaker) -> None:
     lab = await open_lab()
     good = lab.node.engines[0]

@@ -51,6 +51,30 @@ async def test_too_many_at_once__the_rest_is_told_when_to_come_back(open_lab: La
     assert refused.headers["retry-after"] == "1"
 
 
+async def test_unpaid_bodies_that_never_end__take_no_paid_requests_place(open_lab: LabMaker) -> None:
+    lab = await open_lab(serve=ServeSettings(max_concurrent=2))
+    host, port = lab.node.base_url.removeprefix("http://").split(":")
+    strangers = [await asyncio.open_connection(host, int(port)) for _ in range(6)]
+    for _, writer in strangers:
+        writer.write(CHAT_LINE + b"Content-Length: 1000\r\n\r\n{")
+        await writer.drain()
+    await asyncio.sleep(0.2)
+    assert (await lab.post(lab.body())).status_code == 200
+    for _, writer in strangers:
+        writer.close()
+
+
+async def test_body_that_was_not_signed__is_refused_before_anything_is_counted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count(*_: object) -> int:
+        raise AssertionError("counted a body that nobody signed")
+
+    monkeypatch.setattr("node.services.serve.count_prompt", count)
+    reply = await lab.post(lab.body(content="x" * 100_000), lab.headers(lab.body()))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (402, "wrong_terms")
+
+
 async def test_draining__running_answers_end_and_new_ones_are_refused(lab: Lab) -> None:
     lab.stub.order("ttft=0.5")
     running = asyncio.create_task(lab.post(lab.body()))
