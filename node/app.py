@@ -14,7 +14,8 @@ from node.adapters.chain.views import Views
 from node.adapters.clock import SystemClock
 from node.adapters.engine.client import EngineSettings, HttpEngine
 from node.adapters.keys import LocalSigner, load_keystore, read_password, recover
-from node.adapters.ledger import Books, migrate, open_ledger
+from node.adapters.ledger import Books, HighWater, migrate, open_ledger
+from node.adapters.ledger.high_water import path_beside
 from node.adapters.tokens.counter import load_artifacts, load_counter
 from node.api.app import ApiServices, create_app
 from node.api.metrics import Metrics
@@ -33,6 +34,8 @@ from node.services.offers import OfferBook, SignedOffer
 from node.services.parts import Parts, ServeSettings
 from node.services.readiness import Readiness
 from node.services.receipts import Receipts
+from node.services.recovery import Recovery
+from node.services.resync import Resync
 from node.services.sender import Sender
 from node.services.serve import Serving
 from node.services.settle import SettlePolicy, Settler
@@ -78,19 +81,26 @@ class Node:
     watch: ChainWatch
     settler: Settler
     sender: Sender
+    recovery: Recovery
 
     async def follow_chain(self) -> None:
-        """One poll of the chain, and admission sees it at once."""
-        await self.watch.poll()
+        """One poll of the chain, and admission sees it at once. After an outage thaws may have run unseen: settle."""
+        followed = await self.watch.poll()
         await self.parts.chain.refresh()
+        await self.recovery.watch()
+        if self.recovery.is_sound and followed.gap_seconds > self.base.deployment.thaw_seconds / HEAD_AGE_SHARE:
+            await self.settler.settle(Trigger.CATCH_UP)
 
     async def settle(self) -> None:
-        """Want what is due; the sender moves it."""
-        await self.settler.settle(Trigger.SCHEDULED)
+        """Want what is due; the sender moves it. Stale books sign no claim."""
+        if self.recovery.is_sound:
+            await self.settler.settle(Trigger.SCHEDULED)
 
     async def close_leftovers(self) -> None:
-        """Renew the lease; close what crashed workers and failed writes left open."""
+        """Renew the lease; close what crashed workers and failed writes left open, unless the books are stale (P8)."""
         await self.parts.lease.renew()
+        if not self.recovery.is_sound:
+            return
         await self.serving.closer.retry_unclosed()
         await self.serving.closer.close_abandoned()
 
@@ -112,7 +122,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         node = _assemble(await _lay_foundation(settings, stack), stack)
         await node.follow_chain()
         await node.parts.lease.take()
-        await node.serving.closer.close_abandoned()
+        if node.recovery.is_sound:
+            await node.serving.closer.close_abandoned()
         scheduler = build_scheduler(node.jobs(), node.base.metrics.job_ran)
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
@@ -129,7 +140,8 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     stack.push_async_callback(chain.close)
     await Views(chain, await chain.fetch_head()).check_set()
     migrate(settings.database)
-    books = open_ledger(settings.database, clock)
+    high_water = HighWater(path_beside(settings.keystore, deployment.domain, offer.payee))
+    books = open_ledger(settings.database, clock, high_water=high_water)
     books.start()
     stack.push_async_callback(books.stop)
     return Foundation(settings, deployment, offer, operator, gas_key, chain, books, clock, Metrics())
@@ -139,24 +151,44 @@ def _assemble(base: Foundation, stack: AsyncExitStack) -> Node:
     settings = base.settings
     parts = _parts(base, _backends(settings, base.offer, base.clock, stack))
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
-    policy = SettlePolicy(Amount(settings.currency_per_native), Amount(settings.settle_threshold))
+    recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee)
     return Node(
         base=base,
         parts=parts,
         serving=serving,
-        api=_api(base, parts, serving),
+        api=_api(base, parts, serving, _resync(base, parts, recovery)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
-        settler=Settler(
-            chain=base.chain,
-            book=base.books.settlement,
-            signer=base.operator,
-            clock=base.clock,
-            domain=base.deployment.domain,
-            payee=base.payee,
-            sender=base.gas_key.address,
-            policy=policy,
-        ),
+        settler=_settler(base),
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
+        recovery=recovery,
+    )
+
+
+def _settler(base: Foundation) -> Settler:
+    settings = base.settings
+    return Settler(
+        chain=base.chain,
+        book=base.books.settlement,
+        signer=base.operator,
+        clock=base.clock,
+        domain=base.deployment.domain,
+        payee=base.payee,
+        sender=base.gas_key.address,
+        policy=SettlePolicy(Amount(settings.currency_per_native), Amount(settings.settle_threshold)),
+    )
+
+
+def _resync(base: Foundation, parts: Parts, recovery: Recovery) -> Resync:
+    return Resync(
+        ledger=base.books.ledger,
+        book=base.books.recovery,
+        settlements=base.books.settlement,
+        chain=parts.chain,
+        recovery=recovery,
+        signer=base.operator,
+        recover=recover,
+        clock=base.clock,
+        domain=base.deployment.domain,
     )
 
 
@@ -184,7 +216,7 @@ def _parts(base: Foundation, backends: Backends) -> Parts:
     )
 
 
-def _api(base: Foundation, parts: Parts, serving: Serving) -> FastAPI:
+def _api(base: Foundation, parts: Parts, serving: Serving, resync: Resync) -> FastAPI:
     chain = base.chain
     return create_app(
         ApiServices(
@@ -195,6 +227,7 @@ def _api(base: Foundation, parts: Parts, serving: Serving) -> FastAPI:
             readiness=Readiness(parts, serving, lambda: {"rpc": [asdict(status) for status in chain.status()]}),
             metrics=base.metrics,
             payee=base.payee,
+            resync=resync,
         )
     )
 

@@ -7,7 +7,8 @@ from typing import Protocol
 from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.facts import Block, ChainBatch, ChainEvent, Cursor
 from node.core.folds import PayeeView, ProviderView
-from node.core.messages import Offer, Receipt, Voucher
+from node.core.messages import Claim, Offer, Receipt, Voucher
+from node.core.recovery import LaneGap, Mark, SettledClaim
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import (
     Attempt,
@@ -21,7 +22,7 @@ from node.core.transactions import (
     TxState,
     Wish,
 )
-from node.core.types import Address, Bytes32, LaneKey, Micros, Seconds, Signature, TokenCount
+from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature, TokenCount
 from node.core.voucher import Standing
 
 
@@ -292,18 +293,96 @@ class Outbox(Protocol):
         """State with its receipt or reason, version + 1. False when another sender was faster."""
 
 
+class HighWaterMark(Protocol):
+    """How far receipts had come, remembered outside the database (threat P8)."""
+
+    @property
+    def seen(self) -> Mark | None:
+        """The newest mark; None before the first."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a database that came back turned out to be an older one."""
+
+    def accept(self, mark: Mark) -> None:
+        """The books as they are now are the truth."""
+
+
+class RecoveryBook(Protocol):
+    """What finding out about, and healing, restored books asks of the ledger (protocol rule 6)."""
+
+    async def load_mark(self, generation: int) -> Mark:
+        """How far the books' receipts have come."""
+
+    async def load_claimed_ahead(self, payee: Address, generation: int) -> Sequence[LaneGap]:
+        """Lanes of which the escrow has paid more in this generation than the books have charged."""
+
+    async def load_generations(self, key: LaneKey) -> Mapping[int, tuple[Micros, int]]:
+        """(last seq, count) of every generation in which the books know this lane."""
+
+    async def load_waiting(self, payee: Address, generation: int) -> Sequence[tuple[LaneKey, bool]]:
+        """Every lane of a payee, and whether it is open in this generation."""
+
+    async def load_settled(self, key: LaneKey) -> Sequence[SettledClaim]:
+        """Every mined claim of a lane, in whatever generation."""
+
+    async def freeze_lanes(self, payee: Address) -> int:
+        """Admit nothing more in any present account; how many were frozen."""
+
+    async def void_reservations(self, payee: Address) -> int:
+        """Drop what frozen accounts still held open, without receipts; how many."""
+
+    async def restore_receipts(self, key: LaneKey, found: Sequence[Stored], now: Seconds) -> int:
+        """Put back checked receipts of a closed generation while they continue its account; how many."""
+
+    async def reopen_lane(self, key: LaneKey, base: Amount) -> LaneState:
+        """Start a generation's account at max(base, escrow's claimed, what the books charged); an open one stays.
+
+        Raises NotFound without a pair, LaneFrozen while an earlier generation has requests in flight.
+        """
+
+    async def keep_claim(self, signed: SignedClaim) -> None:
+        """A mined claim, made again from its receipts."""
+
+
+@dataclass(frozen=True, slots=True)
+class TowerClaim:
+    """What a watchtower shows of a lane: the newest claim that was pushed to it."""
+
+    claim: Claim
+    signature: Signature
+
+
+class Tower(Protocol):
+    """One watchtower. Raises TowerUnavailable when it does not answer."""
+
+    @property
+    def name(self) -> str:
+        """Its URL."""
+
+    async def push(self, claims: Sequence[SignedClaim]) -> None:
+        """Returns once it has stored them."""
+
+    async def load_claims(self, payee: Address) -> Sequence[TowerClaim]:
+        """The newest claim of each lane and generation it holds."""
+
+
 __all__ = [
     "Chain",
     "ChainBook",
     "Clock",
     "Engine",
     "Exchange",
+    "HighWaterMark",
     "Ledger",
     "Offers",
     "Outbox",
+    "RecoveryBook",
     "SettlementBook",
     "Signer",
     "Stored",
     "TokenCount",
     "TokenCounter",
+    "Tower",
+    "TowerClaim",
 ]

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from node.api.errors import error_document, retry_after, shown
 from node.api.hot import PaidRoutes
+from node.api.lanes import lane_routes
 from node.api.metrics import Metrics
 from node.api.reads import offer_routes, receipt_routes
 from node.core.errors import BadRequest, NotFound, WwwserveError
@@ -22,6 +23,7 @@ from node.services.chain_view import ChainView
 from node.services.offers import OfferBook
 from node.services.readiness import Readiness
 from node.services.receipts import Receipts
+from node.services.resync import Resync
 from node.services.serve import Serving
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -38,6 +40,7 @@ class ApiServices:
     readiness: Readiness
     metrics: Metrics
     payee: Address
+    resync: Resync | None = None
 
 
 class NodeApi(FastAPI):
@@ -59,6 +62,8 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
     app.paid = PaidRoutes(services.serving)
     app.include_router(offer_routes(services.offers))
     app.include_router(receipt_routes(services.receipts, services.chain, services.payee))
+    if services.resync is not None:
+        app.include_router(lane_routes(services.resync))
     _add_operator_routes(app, services)
     _add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)

@@ -10,6 +10,7 @@ from functools import partial
 from node.client.books import Books
 from node.client.delivery import AnswerCut, Meter, count, deal_plain, deal_stream, find_receipt, take_receipt
 from node.client.effects import Fail, Fetch, Flow, HungUp, InWallet, NoReply, Open, Read, Reply, Shut, Sleep
+from node.client.reopen import reopen
 from node.client.resync import resync
 from node.client.trade import Trade, payment_header
 from node.client.x402 import PAYMENT, Refusal, SignedReceipt, parse_refusal, receipt_of
@@ -176,8 +177,10 @@ def _receipt_in(reply: Reply) -> SignedReceipt | None:
 
 def _resync(trade: Trade, said: Refusal) -> Flow[SignedReceipt | None]:
     try:
+        if said.code == "lane_frozen":
+            yield from reopen(trade)
         return (yield from resync(trade, said.payload))
-    except Refused as exc:
+    except (Refused, PeerFailed) as exc:
         yield from _not_served(trade)
         raise NextProvider(exc) from exc
 

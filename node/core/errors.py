@@ -147,6 +147,14 @@ class LedgerUnavailable(Unavailable):
     """No durable write is possible, so nothing is served."""
 
 
+class BooksStale(Unavailable):
+    """This node's books are older than the world (a restored backup): it signs nothing until its owner acts."""
+
+
+class TowerUnavailable(Unavailable):
+    """A configured watchtower does not answer: no new claim leaves this node without it."""
+
+
 class ChainUnavailable(Unavailable):
     """No RPC endpoint answers, or its head is too old."""
 

@@ -59,8 +59,8 @@ def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWa
 
 __all__ = [
     "Books",
-    "KeptOffer",
     "HighWater",
+    "KeptOffer",
     "SqlChainBook",
     "SqlLedger",
     "SqlOffers",

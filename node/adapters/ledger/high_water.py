@@ -1,8 +1,8 @@
-"""The high-water file beside the operator's keystore: how far receipts had come, kept where no backup of the database is.
+"""The high-water file beside the operator's keystore: how far receipts had come, kept where no backup is.
 
-Written after each durable group of writes and before anybody hears of them, so that a receipt that was ever shown is below
-the mark. One positioned write of 128 bytes, without fsync: after a kill the page cache has it; a power cut may lose the
-last seconds, and then only a backup younger than those seconds would go unnoticed.
+Written after each durable group of writes and before anybody hears of them, so that a receipt that was ever shown is
+below the mark. One positioned write of 128 bytes, without fsync: after a kill the page cache has it; a power cut may
+lose the last seconds, and then only a backup younger than those seconds would go unnoticed.
 """
 
 import json
@@ -13,9 +13,10 @@ from pathlib import Path
 from threading import Lock
 
 from node.core.errors import BadConfig, BooksStale
+from node.core.hashing import Domain, keccak
 from node.core.messages import Receipt
 from node.core.recovery import INSTRUCTION, Mark, behind_line
-from node.core.types import Micros
+from node.core.types import Address, Micros
 
 WIDTH = 128
 """Bytes of the file, always: it is written over in place, so a full disk cannot stop it."""
@@ -81,6 +82,12 @@ class HighWater:
             os.pwrite(self._fd, line.ljust(WIDTH - 1).encode() + b"\n", 0)
         except OSError as exc:  # the receipts are durable already; the next group tries again
             log.error("the high-water file %s cannot be written: %s", self._path, exc.strerror)  # noqa: TRY400
+
+
+def path_beside(keystore: Path, domain: Domain, payee: Address) -> Path:
+    """One file for each payee on each chain: a key may serve a test market, too."""
+    tag = keccak(domain.separator + payee).hex()[:8]
+    return keystore.with_name(f"{keystore.name}.{tag}.high-water")
 
 
 def read_mark(path: Path) -> Mark | None:

@@ -1,7 +1,7 @@
 """Books that were restored from a backup, brought up to the world: what is missing, and putting receipts back (rule 6).
 
-Rare work, each function in the caller's transaction. It signs nothing and believes nothing: its caller has checked every
-signature. Receipts are put back only where they continue the account without a gap (INV12).
+Rare work, each function in the caller's transaction. It signs nothing and believes nothing: its caller has checked
+every signature. Receipts are put back only where they continue the account without a gap (INV12).
 """
 
 from collections.abc import Sequence
