@@ -197,6 +197,8 @@ class ChainReader:
 
     def _eth_call(self, to: Address, data: str) -> bytes:
         result = self.rpc.call("eth_call", {"to": hex_of(to), "data": data}, FINALISED)
+        if result in ("0x", None):
+            raise ChainUnavailable("the contract is not there at the newest finalised block: wait until it is final")
         try:
             return bytes.fromhex(str(result).removeprefix("0x"))
         except ValueError as exc:
