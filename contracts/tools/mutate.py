@@ -1,0 +1,161 @@
+"""A small mutator: one change a mutant, the test suite must notice. Survivors are printed, and each must be explained in
+`contracts/test/mutants.json` (mutant -> why it is equivalent), or the run fails.
+
+Works in a temporary copy; the checkout is only read. The copy is compiled without the IR pipeline, five times faster:
+mutants are about the source, not about the optimizer.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPLAINED = ROOT / "contracts" / "test" / "mutants.json"
+SOURCES = (
+    "Escrow.sol", "Registry.sol", "escrow/Custody.sol", "escrow/Keys.sol", "escrow/Windows.sol",
+    "libraries/Earnings.sol", "libraries/Messages.sol",
+)  # fmt: skip
+SWAPS = (
+    (" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
+    (" + ", " - "), (" - ", " + "), (" * ", " / "), (" / ", " * "), (" += ", " -= "), (" -= ", " += "),
+    (" && ", " || "), (" || ", " && "), ("!", ""), ("++", "--"), (" = true", " = false"), (" : 0", " : 1"),
+    ("0x40", "0x60"), ("0x60", "0x40"), ("0xa0", "0x80"), ("0xe0", "0xc0"), ("0x120", "0x100"), ("0xc0", "0xa0"),
+)  # fmt: skip
+DELETABLE = re.compile(r"^\s+(require\(|emit |_\w+\(|[\w.\[\]()]+ [-+]?= |\([\w., \[\]]+\) = |if \(.*\) return).*;$")
+SKIPPED = re.compile(r"^\s*(//|/\*|\*|import|pragma|error|event|struct|using|contract|library|abstract|bytes32 internal)")
+NOT_RUN = "GasTest|InvariantsTest"
+SECONDS = 240
+LEAST_SCORE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed line."""
+
+    source: str
+    line: int
+    before: str
+    after: str
+
+    @property
+    def name(self) -> str:
+        """Stable against moved lines."""
+        return f"{self.source}: {self.before.strip()} -> {self.after.strip() or '(deleted)'}"
+
+
+def _of_line(source: str, number: int, line: str) -> Iterator[Mutant]:
+    if SKIPPED.match(line):
+        return
+    for old, new in SWAPS:
+        for found in re.finditer(re.escape(old), line):
+            if old == "!" and line[found.end() : found.end() + 1] == "=":
+                continue
+            yield Mutant(source, number, line, line[: found.start()] + new + line[found.end() :])
+    if DELETABLE.match(line) and " memory " not in line.split("=")[0] and not re.match(r"^\s+(address|uint\d+|bytes32|bool)\b", line):
+        yield Mutant(source, number, line, "")
+    if line.strip().endswith("nonReentrant {"):
+        yield Mutant(source, number, line, line.replace(" nonReentrant", ""))
+
+
+def mutants() -> list[Mutant]:
+    """All of them, in file order."""
+    found = []
+    for source in SOURCES:
+        lines = (ROOT / "contracts" / "src" / source).read_text("utf-8").splitlines()
+        for number, line in enumerate(lines):
+            found += list(_of_line(source, number, line))
+    return found
+
+
+def _sample(every: list[Mutant], most: int) -> list[Mutant]:
+    """Evenly spread, so that each file and kind keeps its share. The same every time."""
+    if len(every) <= most:
+        return every
+    return [every[i * len(every) // most] for i in range(most)]
+
+
+def _copy(into: Path) -> None:
+    ignored = shutil.ignore_patterns("out*", "cache*", "broadcast")
+    shutil.copytree(ROOT / "contracts", into / "contracts", ignore=ignored)
+    text = (ROOT / "foundry.toml").read_text("utf-8")
+    text = re.sub(r"^(additional_compiler_profiles|compilation_restrictions).*\n", "", text, flags=re.MULTILINE)
+    text = text.replace("optimizer_runs = 800", "optimizer_runs = 1").replace('deny = "warnings"\n', "")
+    (into / "foundry.toml").write_text(text, "utf-8")
+    for shared in ("node_modules", "scripts", "tests", "node"):
+        (into / shared).symlink_to(ROOT / shared)
+
+
+def _forge(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["node_modules/.bin/forge", "test", "-q", "--no-match-contract", NOT_RUN, *options]
+    environment = os.environ | {"FOUNDRY_FUZZ_RUNS": "12"}
+    return subprocess.run(  # noqa: S603 - our own tool with our own arguments
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def _verdict(folder: Path, mutant: Mutant) -> str:
+    """killed, survived, or invalid (it does not compile: no mutant at all)."""
+    path = folder / "contracts" / "src" / mutant.source
+    original = path.read_text("utf-8")
+    lines = original.splitlines()
+    lines[mutant.line] = mutant.after
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    try:
+        done = _forge(folder, "--fail-fast")
+    except subprocess.TimeoutExpired:
+        return "killed"
+    finally:
+        path.write_text(original, "utf-8")
+    if "Compiler run failed" in done.stdout + done.stderr or "Compilation failed" in done.stdout + done.stderr:
+        return "invalid"
+    return "survived" if done.returncode == 0 else "killed"
+
+
+def _report(verdicts: dict[str, str]) -> int:
+    explained = json.loads(EXPLAINED.read_text("utf-8")) if EXPLAINED.exists() else {}
+    survivors = [name for name, verdict in verdicts.items() if verdict == "survived"]
+    killed = sum(verdict == "killed" for verdict in verdicts.values())
+    total = killed + len(survivors)
+    for name in survivors:
+        sys.stdout.write(f"survivor: {name}\n          {explained.get(name, 'UNEXPLAINED')}\n")
+    unexplained = [name for name in survivors if name not in explained]
+    sys.stdout.write(f"mutation: {killed}/{total} killed\n")
+    return 1 if unexplained or killed < LEAST_SCORE * total else 0
+
+
+def main() -> int:
+    """Runs a spread sample of the mutants and prints the score last."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python contracts/tools/mutate.py --most 40")
+    parser.add_argument("--most", type=int, default=160, help="how many mutants, evenly spread (default 160)")
+    parser.add_argument("--part", default="0/1", help="which share of them, as i/n")
+    arguments = parser.parse_args()
+    part, parts = (int(each) for each in arguments.part.split("/"))
+    chosen = _sample(mutants(), arguments.most)[part::parts]
+    verdicts: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        folder = Path(name)
+        _copy(folder)
+        baseline = _forge(folder)
+        if baseline.returncode:
+            sys.stdout.write(f"mutation: the tests fail without a mutant\n{baseline.stdout[-2000:]}\n")
+            return 1
+        for number, mutant in enumerate(chosen):
+            begun = time.monotonic()
+            verdicts[mutant.name] = _verdict(folder, mutant)
+            took = time.monotonic() - begun
+            sys.stdout.write(f"{number + 1}/{len(chosen)} {verdicts[mutant.name]:8} {took:4.0f} s  {mutant.name}\n")
+            sys.stdout.flush()
+    return _report(verdicts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
