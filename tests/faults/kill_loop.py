@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.cli.devmarket.market import ROOT, Market, MarketPlan
+from node.cli.devmarket.market import Market, MarketPlan
 from node.cli.devmarket.processes import Child, Processes, answers_ok, free_port, wait_until
 from tests.fakes import tiny_tokenizer
 from tests.faults.load import Load
@@ -24,7 +23,6 @@ from tests.faults.load import Load
 MODEL = "stub"
 RESTART_LIMIT = 10.0
 """Seconds a killed process may take to be ready again (issue figure)."""
-AUDIT_SECONDS = 120
 
 
 @dataclass(slots=True)
@@ -57,17 +55,6 @@ def build_market(folder: Path, processes: Processes) -> Market:
     market.prepay()
     market.start_gateway()
     return market
-
-
-def audit(market: Market) -> dict[str, object]:
-    command = [
-        *(sys.executable, str(ROOT / "scripts" / "audit.py"), "verify", "--deployment", str(market.deployment)),
-        *("--rpc", market.chain.url, "--allow-private", "--receipts", "--json"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=AUDIT_SECONDS, check=False)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"the audit could not run: {done.stderr}")
-    return json.loads(done.stdout)
 
 
 def restarters(market: Market) -> dict[str, Callable[[], Child]]:
@@ -106,7 +93,7 @@ def kill_one(market: Market, dice: random.Random, tally: Tally) -> None:
 
 
 def audit_into(tally: Tally, market: Market) -> None:
-    said = audit(market)
+    said = market.audit()
     tally.last = said
     counts = said["counts"]
     tally.violations = max(tally.violations, int(counts["violations"]))  # type: ignore[index]

@@ -91,6 +91,11 @@ class Market:
         return self.plan.folder / "deployment.json"
 
     @property
+    def wallet(self) -> Path:
+        """The client's own receipts: what the providers must still know."""
+        return self.plan.folder / "wallet.db"
+
+    @property
     def gateway_url(self) -> str:
         """What an OpenAI client is given."""
         return f"http://127.0.0.1:{self.gateway_port}/v1"
@@ -210,7 +215,7 @@ class Market:
             *("--deployment", str(self.deployment), "--rpc", self.chain.url),
             *("--keystore", str(self.client.keystore), "--password-file", str(self.client.password_file)),
             *(argument for p in self.providers for argument in ("--provider", p.url)),
-            *("--port", str(self.gateway_port), "--wallet", str(self.plan.folder / "wallet.db")),
+            *("--port", str(self.gateway_port), "--wallet", str(self.wallet)),
             *("--api-key-file", str(key_file), "--trust-tokenizer", str(self.plan.tokenizer), "--allow-private"),
         ]
         child = self.processes.start("gateway", command)
@@ -230,6 +235,7 @@ class Market:
         command = [
             *(sys.executable, str(ROOT / "scripts" / "audit.py"), "verify", "--deployment", str(self.deployment)),
             *("--rpc", self.chain.url, "--allow-private", "--receipts", "--json"),
+            *(("--receipts-file", str(self.wallet)) if self.wallet.exists() else ()),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)  # noqa: S603
         if done.returncode not in (0, 1):
