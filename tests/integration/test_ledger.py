@@ -277,6 +277,46 @@ async def test_cancelled_caller__its_close__is_written_all_the_same(ledger_url: 
         assert receipt.charge == 7
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [{"signature": b"too short"}, {"received_at": 2**70}, {"salt": None}],
+    ids=["a CHECK fails", "an integer overflows", "a NULL"],
+)
+async def test_group__one_row_impossible__it_alone_fails_and_its_neighbours_are_written(
+    ledger_url: str,
+    poison: dict[str, object],
+) -> None:
+    async with fresh_ledger(ledger_url) as (ledger, lease):
+        wishes = [wish(number, lease) for number in range(40)]
+        wishes[17] = replace(wishes[17], **poison)
+        results = await asyncio.gather(*(ledger.admit(one) for one in wishes), return_exceptions=True)
+        assert [number for number, result in enumerate(results) if result is not None] == [17]
+        assert isinstance(results[17], Broken)
+        lane = await ledger.load_lane(OWN)
+        assert lane is not None
+        assert lane.reserved == 39 * 100
+        assert await ledger.admit(wish(17, lease)) is None
+
+
+async def test_load_best_voucher__several_ceilings__is_the_highest(ledger_url: str) -> None:
+    async with fresh_ledger(ledger_url) as (ledger, lease):
+        assert await ledger.load_best_voucher(OWN) is None
+        for number, ceiling in enumerate((500, 900, 700)):
+            await ledger.admit(wish(number, lease, ceiling=ceiling))
+        best = wish(1, lease, ceiling=900)
+        assert await ledger.load_best_voucher(OWN) == (best.voucher, best.signature)
+
+
+async def test_load_receipts_from__leaf_index__is_the_order_of_seq(ledger_url: str) -> None:
+    async with fresh_ledger(ledger_url) as (ledger, lease):
+        for number in (3, 1, 2):
+            await ledger.admit(wish(number, lease))
+            await ledger.close(wish(number, lease), outcome(number), micros())
+        page = await ledger.load_receipts_from(OWN, 1, 5)
+        assert [stored.receipt.charge for stored in page if stored.receipt] == [1, 2]
+        assert await ledger.load_receipts_from(OWN, 3, 5) == []
+
+
 async def test_two_ledgers_on_one_database__racing__keep_one_total(ledger_url: str) -> None:
     async with fresh_ledger(ledger_url, cover=3_000) as (ledger, lease), opened(ledger_url) as other:
         theirs = await other.take_lease(Seconds(60))

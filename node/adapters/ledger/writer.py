@@ -23,7 +23,7 @@ from node.adapters.ledger.memory import Memory
 from node.adapters.ledger.operations import Admit, Job, KeepSignature, Operation
 from node.adapters.ledger.restoring import COUNT, SEQ
 from node.core.account import Admission
-from node.core.errors import LedgerUnavailable
+from node.core.errors import Broken, LedgerUnavailable, WwwserveError
 from node.core.recovery import Mark
 from node.core.types import Micros
 
@@ -178,20 +178,30 @@ class Writer:
                 self._write([operation])
             return
         log.error("a ledger write failed: %r", cause)
-        self._resolve(group, [cause])
+        self._resolve(group, [cause if isinstance(cause, WwwserveError) else _broken(cause)])
 
     def _refuse(self, group: Sequence[Operation], cause: Exception) -> None:
         """No durable write is possible. Signatures are kept for better times."""
-        reason = LedgerUnavailable("no durable write is possible now; nothing was served or charged")
-        reason.__cause__ = cause
         log.warning("the ledger database refuses to write: %r", cause)
         waiting = [operation for operation in group if not isinstance(operation, KeepSignature)]
         with self._wake:
             self._signatures += [operation for operation in group if isinstance(operation, KeepSignature)]
-        self._resolve(waiting, [reason] * len(waiting))
+        self._resolve(waiting, [_unavailable(cause) for _ in waiting])
 
     def _resolve(self, group: Sequence[Operation | Job], answers: Sequence[Any]) -> None:
         self._loop.call_soon_threadsafe(_resolve_all, group, answers)
+
+
+def _unavailable(cause: Exception) -> LedgerUnavailable:
+    reason = LedgerUnavailable("no durable write is possible now; nothing was served or charged")
+    reason.__cause__ = cause
+    return reason
+
+
+def _broken(cause: Exception) -> Broken:
+    reason = Broken("the ledger cannot hold this; nothing was written")
+    reason.__cause__ = cause
+    return reason
 
 
 def _resolve_all(group: Sequence[Operation | Job], answers: Sequence[Any]) -> None:
