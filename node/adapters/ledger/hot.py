@@ -117,7 +117,7 @@ class Session:
             start += size
 
     def _copy(self, table: Table, rows: Sequence[Row]) -> None:
-        """PostgreSQL's own way for many rows. (psycopg parses a long VALUES list anew each time.)"""
+        """PostgreSQL's own way for many rows; psycopg would parse a long VALUES list anew each time."""
         names = ", ".join(column.name for column in table.columns)
         with self._cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
