@@ -49,3 +49,4 @@ include tests/bench/bench.mk
 include node/audit/audit.mk
 include node/sim/sim.mk
 include tests/faults/chain_faults.mk
+include tests/faults/ledger_faults.mk
