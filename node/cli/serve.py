@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
+from node.api.runtime import tune_collector
 from node.api.server import server_config
 from node.app import open_node
 from node.cli.common import checksummed, fail, notes
@@ -88,6 +89,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     async with open_node(settings) as node:
         server = uvicorn.Server(server_config(node.api, settings.host, settings.port))
         host, port = listening.getsockname()[:2]
+        tune_collector()
         notes.print(f"node of {checksummed(node.base.payee)} at http://{host}:{port}/v1", soft_wrap=True)
         await server.serve(sockets=[listening])
 
