@@ -3,6 +3,8 @@
 What matters is one bit: whether a request that failed may have reached the other side.
 """
 
+import asyncio
+import time
 from typing import Protocol
 
 import httpx
@@ -53,15 +55,18 @@ class HttpxTransport:
         self._client = client or httpx.AsyncClient(trust_env=False, follow_redirects=False)
 
     async def fetch(self, request: Fetch) -> Reply | NoReply:
-        """See carrier.Transport."""
+        """See carrier.Transport. httpx limits each read; the deadline stops an answer that drips for ever (threat H4)."""
         try:
-            async with self._client.stream(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                content=request.body,
-                timeout=_timeout(request.timeout),
-            ) as response:
+            async with (
+                asyncio.timeout(request.timeout),
+                self._client.stream(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    content=request.body,
+                    timeout=_timeout(request.timeout),
+                ) as response,
+            ):
                 body = bytearray()
                 async for piece in response.aiter_bytes():
                     body += piece
@@ -69,7 +74,7 @@ class HttpxTransport:
                         return NoReply(was_sent=True, why=f"more than {request.limit} bytes")
                 head = _head(response)
                 return Reply(head.status, head.headers, bytes(body))
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
             return _no_reply(exc)
 
     async def open(self, request: Open) -> tuple[Reply | NoReply, HttpxStream | None]:
@@ -128,7 +133,8 @@ class HttpxSyncTransport:
         self._client = client or httpx.Client(trust_env=False, follow_redirects=False)
 
     def fetch(self, request: Fetch) -> Reply | NoReply:
-        """A whole exchange."""
+        """A whole exchange, within its deadline (see HttpxTransport.fetch)."""
+        until = time.monotonic() + request.timeout
         try:
             with self._client.stream(
                 request.method,
@@ -142,6 +148,8 @@ class HttpxSyncTransport:
                     body += piece
                     if len(body) > request.limit:
                         return NoReply(was_sent=True, why=f"more than {request.limit} bytes")
+                    if time.monotonic() > until:
+                        return NoReply(was_sent=True, why=f"not whole after {request.timeout} s")
                 head = _head(response)
                 return Reply(head.status, head.headers, bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
