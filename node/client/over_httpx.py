@@ -55,7 +55,7 @@ class HttpxTransport:
         self._client = client or httpx.AsyncClient(trust_env=False, follow_redirects=False)
 
     async def fetch(self, request: Fetch) -> Reply | NoReply:
-        """See carrier.Transport. httpx limits each read; the deadline stops an answer that drips for ever (threat H4)."""
+        """See carrier.Transport. httpx limits each read; the deadline ends an answer that drips for ever (H4)."""
         try:
             async with (
                 asyncio.timeout(request.timeout),
