@@ -3,6 +3,7 @@
 Parses arguments and prints; the simulation is in `node/sim`.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from node.cli.calibrate import EngineUnusable, Plan, measure_engine
+from node.sim.calibrate import compare_points
 from node.sim.compare import Done, Job, as_json, by_system, figure_of, run_all
 from node.sim.experiments.base import Options
 from node.sim.experiments.coalitions import all_attacks, count_profitable
@@ -33,6 +36,7 @@ EXPERIMENT_NAMES = (
     "coalitions", "engine", "scale",
 )  # fmt: skip
 QUICK_SEEDS = 3
+CALIBRATION = Path("docs/results/data/engine-cpu.json")
 PROGRESS = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 KNOWN_SYSTEMS = (*SYSTEMS, "central-social")
 
@@ -97,7 +101,7 @@ def simulate(  # one parameter an option
 @app.command()
 def reproduce(
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/results"),
-    seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n.")] = 20,
+    seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n.")] = 10,
     trace: Annotated[Path | None, typer.Option(help="Azure-format CSV for the trace experiment.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     quick: Annotated[bool, typer.Option(help="Same tables, fewer seeds, shorter runs.")] = False,
@@ -174,6 +178,38 @@ def coalitions() -> None:
     profitable = count_profitable(rows)
     typer.echo(f"coalitions: settings {len(rows)}, profitable {profitable}")
     raise typer.Exit(1 if profitable else 0)
+
+
+@app.command()
+def calibrate(
+    base_url: Annotated[str, typer.Option(help="Where the engine listens, without /v1.")] = "http://127.0.0.1:8000",
+    model: Annotated[str, typer.Option(help="Model name as the engine knows it.")] = "smollm2-135m",
+    batches: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,2,4,8,12,16",
+    tokens: Annotated[int, typer.Option(min=12, help="Tokens of each answer.")] = 40,
+    out: Annotated[Path, typer.Option("--json", help="Where the points go.")] = CALIBRATION,
+) -> None:
+    """Measure a running engine, fit the step law to every other point and predict the rest.
+
+    Example: python scripts/simulate.py calibrate --base-url http://127.0.0.1:8000 --model smollm2-135m
+    """
+    plan = Plan(base_url, model, tuple(int(part) for part in batches.split(",")), tokens=tokens)
+    try:
+        found = asyncio.run(measure_engine(plan))
+    except EngineUnusable as exc:
+        notes.print(f"cannot measure the engine: {exc}")
+        raise typer.Exit(1) from exc
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found.as_json(), indent=1) + "\n")
+    errors = [abs(predicted / point.step_ms - 1.0) for point, predicted in compare_points(found)]
+    for point, predicted in compare_points(found):
+        typer.echo(
+            f"B {point.sequences:>3}  KV tokens {point.kv_tokens:>7.0f}  "
+            f"measured {point.step_ms:7.1f} ms  predicted {predicted:7.1f} ms"
+        )
+    typer.echo(
+        f"calibrate: points {len(found.points)}, prefill {found.prefill_rate:.0f} tokens/s, "
+        f"mean error of unseen points {mean_of(errors):.1%}"
+    )
 
 
 def with_progress(results: Iterator[Done], total: int) -> list[Done]:

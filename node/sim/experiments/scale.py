@@ -18,6 +18,8 @@ from node.sim.workload import SHAREGPT, Arrival, diurnal_phases, poisson_arrival
 RATE = 3.0
 """Requests per second and node: about two thirds of what an RTX 4090 with Llama-3.1-8B serves at a good pace."""
 ZONES = 24
+MOST_REQUESTS = 300_000
+"""Bounds the largest size to some minutes; its run is shorter than an answer is long for a part of the requests."""
 FULL, QUICK = (10, 100, 1_000, 10_000), (10, 100, 1_000)
 TEXT = """\
 Chat-like requests, three per second and node, every node living in one of 24 time zones of a day squeezed into the
@@ -73,10 +75,9 @@ def measure(nodes: int, seconds: float, clock: Callable[[], float] = process_tim
 
 def scale(options: Options) -> Section:
     """The curve."""
-    seconds = options.scaled(30, 5)
     points = []
     for nodes in QUICK if options.quick else FULL:
-        points.append(measure(nodes, seconds))
+        points.append(measure(nodes, min(options.scaled(30, 5), MOST_REQUESTS / nodes / RATE)))
         options.watch(f"{nodes} nodes")
     return scale_section(points, options.out)
 
