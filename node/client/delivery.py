@@ -3,7 +3,6 @@
 An answer is complete only with its terminal event *and* a receipt that fits it, byte and token (threat H6).
 """
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -14,13 +13,15 @@ from node.client.trade import Case, Trade, now_of
 from node.client.verify import Delivered, Problem, check_delivery, check_receipt
 from node.client.wallet import Purse
 from node.client.x402 import RECEIPT_COMMENT, SignedReceipt, parse_encoded_receipt, receipt_of
-from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body
+from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body, json_object
 from node.core.choices import Choice, response_hash
 from node.core.errors import BadRequest, BadVoucher, Unavailable, WrongSignature
 from node.core.types import Status
 from node.core.wire import hex_of
 
 DONE_EVENT = b"data: [DONE]\n\n"
+MAX_ANSWER_BYTES = 64 << 20
+"""As much as a node sends; a stream without end is an attack on memory (threat H7)."""
 
 
 class PayeeCheated(Unavailable):
@@ -40,12 +41,16 @@ class Meter:
 
     def __init__(self) -> None:
         self._parser = SseParser()
+        self._size = 0
         self.assembler = Assembler()
         self.receipt: SignedReceipt | None = None
         self.is_done = False
 
     def feed(self, raw: bytes) -> bytes:
         """The bytes to pass on now. Raises BadRequest or BadVoucher for a stream that is no answer."""
+        self._size += len(raw)
+        if self._size > MAX_ANSWER_BYTES:
+            raise BadRequest("an answer without end", limit=MAX_ANSWER_BYTES)
         return b"".join(event.raw for event in self._parser.feed(raw) if self._is_passed(event))
 
     def _is_passed(self, event: SseEvent) -> bool:
@@ -93,9 +98,8 @@ def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
     """Check a whole answer before anybody sees it. Raises AnswerCut or PayeeCheated."""
     try:
         receipt = receipt_of(reply)
-        body = json.loads(reply.body)
-        choices = choices_of_body(body) if isinstance(body, dict) else ()
-    except (BadVoucher, BadRequest, ValueError) as exc:
+        choices = choices_of_body(json_object(reply.body) or {})
+    except (BadVoucher, BadRequest) as exc:
         raise AnswerCut("the provider's answer is malformed", emitted=False) from exc
     receipt = receipt or (yield from find_receipt(trade))
     if receipt is None:

@@ -1,11 +1,11 @@
 """What a payer asks a node for beside the answers themselves. What a node does not show explains nothing."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from node.client.effects import Fetch, Flow, NoReply, Reply
 from node.client.x402 import SignedReceipt, parse_receipt
+from node.core.assembly import json_object
 from node.core.errors import BadVoucher
 from node.core.types import Bytes32, LaneKey
 from node.core.wire import hex_of
@@ -18,11 +18,7 @@ def fetch_json(url: str) -> Flow[Mapping[str, Any]]:
     reply: Reply | NoReply = yield Fetch("GET", url)
     if isinstance(reply, NoReply) or reply.status != HTTP_OK:
         return {}
-    try:
-        document = json.loads(reply.body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+    return json_object(reply.body) or {}
 
 
 def fetch_receipt(url: str, key: LaneKey, request_id: Bytes32) -> Flow[SignedReceipt | None]:

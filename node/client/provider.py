@@ -4,7 +4,6 @@ Nothing a provider says is believed here but its prices: who it is comes from th
 owner's pins.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from node.client.effects import Compute, Fetch, Flow, NoReply, ReadPayee, Reply
 from node.client.escrow import PayeeFacts
 from node.client.payer import Payer
 from node.client.pins import ARTIFACT_LIMIT, Pin, check_pinned
+from node.core.assembly import json_object
 from node.core.errors import BadVoucher, PeerFailed, Refused, UnknownModel, WrongSignature
 from node.core.hashing import keccak
 from node.core.messages import ModelOffer, Offer
@@ -83,11 +83,8 @@ def _fetch_json(url: str) -> Flow[Mapping[str, object]]:
     reply: Reply | NoReply = yield Fetch("GET", url, limit=OFFER_LIMIT)
     if isinstance(reply, NoReply):
         raise PeerFailed(f"{url}: {reply.why}")
-    try:
-        document = json.loads(reply.body)
-    except ValueError:
-        document = None
-    if reply.status != 200 or not isinstance(document, dict):
+    document = json_object(reply.body)
+    if reply.status != 200 or document is None:
         raise PeerFailed(f"{url}: HTTP {reply.status} instead of an offer")
     return document
 

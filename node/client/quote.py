@@ -44,7 +44,7 @@ def parse_ask(path: str, body: bytes, retry_key: str = "") -> Ask:
     """Raises BadRequest for what is no request object with a model; everything else is the provider's to judge."""
     try:
         fields = json.loads(body)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadRequest("the body is not valid JSON") from exc
     if not isinstance(fields, dict):
         raise BadRequest("the body must be a JSON object")

@@ -20,7 +20,7 @@ from node.client.x402 import Demand, SignedReceipt, parse_demand, parse_receipt
 from node.core.errors import BadVoucher, Refused, WrongSignature
 from node.core.messages import Voucher
 from node.core.types import Amount, Signature
-from node.core.wire import hex_of, message_from_json, signature_of
+from node.core.wire import hex_of, message_from_json, signature_of, uint_of
 
 PAGE = 100
 MOST_PAGES = 50
@@ -119,10 +119,13 @@ def explain(trade: Trade) -> Flow[None]:
         rows = document.get("receipts")
         for row in rows if isinstance(rows, list) else ():
             yield from _take_missing(trade, row)
-        following = document.get("next")
-        if following is None or not str(following).isdigit() or int(following) <= after:
+        try:
+            following = uint_of(document.get("next"), 64, "next")
+        except BadVoucher:
+            return  # none, or nonsense
+        if following <= after:
             return
-        after = int(following)
+        after = following
 
 
 def _take_missing(trade: Trade, row: object) -> Flow[None]:

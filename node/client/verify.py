@@ -84,11 +84,12 @@ def check_delivery(receipt: Receipt, purchase: Purchase, delivered: Delivered) -
     """Recount. Returns the part of the charge that what we hold confirms; raises Problem for a provable lie.
 
     A whole answer must match to the token and the hash. Of an answer that was cut, the rest stays unverified: it counts
-    against the exposure for good, so a payee that cuts its streams can never take more than E in all.
+    against the exposure for good, so a payee that cuts its streams can never take more than E in all. A `failed`
+    receipt charges nothing and speaks of no answer: a node that was taken for dead closes what it serves with one.
     """
     if receipt.prompt_tokens > purchase.prompt_tokens:
         raise Problem("inflated_prompt", f"{receipt.prompt_tokens} prompt tokens, recounted {purchase.prompt_tokens}")
-    if delivered.is_whole:
+    if delivered.is_whole and receipt.status != Status.FAILED:
         _check_whole(receipt, delivered)
         return receipt.charge
     return _confirmed(receipt, purchase, delivered)

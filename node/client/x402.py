@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.client.effects import Reply
+from node.core.assembly import json_object
 from node.core.errors import BadVoucher
 from node.core.hashing import Domain
 from node.core.messages import Receipt, Terms, Voucher
@@ -69,10 +70,10 @@ def parse_receipt(document: object) -> SignedReceipt:
 def parse_encoded_receipt(text: str) -> SignedReceipt:
     """From base64 of the same. Raises BadVoucher."""
     try:
-        document = json.loads(base64.b64decode(text, validate=True))
+        document = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise BadVoucher("a receipt must be base64 of JSON") from exc
-    return parse_receipt(document)
+    return parse_receipt(json_object(document))
 
 
 def receipt_of(reply: Reply) -> SignedReceipt | None:
@@ -94,12 +95,9 @@ class Refusal:
 
 def parse_refusal(reply: Reply) -> Refusal:
     """An error reply. Anything else than our nodes' shape (a proxy's page, say) gets the code ""."""
-    try:
-        payload = json.loads(reply.body)
-    except ValueError:
-        payload = None
-    error = payload.get("error") if isinstance(payload, dict) else None
-    if not isinstance(payload, dict) or not isinstance(error, dict) or "retryable" not in payload:
+    payload = json_object(reply.body) or {}
+    error = payload.get("error")
+    if not isinstance(error, dict) or "retryable" not in payload:
         return Refusal(reply.status, "", f"HTTP {reply.status}", {}, _retry_after(reply))
     code, message = str(error.get("code") or "")[:64], str(error.get("message") or "")[:500]
     return Refusal(reply.status, code, message, payload, _retry_after(reply))

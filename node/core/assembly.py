@@ -36,13 +36,16 @@ class SseEvent:
 
     def chunk(self) -> dict[str, Any] | None:
         """The JSON object in `data`, or None when there is none."""
-        if self.data is None or self.is_done:
-            return None
-        try:
-            value = json.loads(self.data)
-        except ValueError:
-            return None
-        return value if isinstance(value, dict) else None
+        return None if self.data is None or self.is_done else json_object(self.data)
+
+
+def json_object(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object that a stranger sent; None for anything else, nests too deep for the parser included."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 class SseParser:
@@ -57,7 +60,7 @@ class SseParser:
         events = []
         while (end := _event_end(self._rest)) is not None:
             raw, self._rest = self._rest[:end], self._rest[end:]
-            events.append(_event_of(raw))
+            events.append(event_of(raw))
         if len(self._rest) > MAX_EVENT_BYTES:
             raise BadRequest("an event of this stream has no end", limit=MAX_EVENT_BYTES)
         return events
@@ -74,7 +77,8 @@ def _event_end(data: bytes) -> int | None:
     return min(ends) if ends else None
 
 
-def _event_of(raw: bytes) -> SseEvent:
+def event_of(raw: bytes) -> SseEvent:
+    """One whole event's bytes, read."""
     data: list[str] = []
     comments: list[str] = []
     for line in _LINE_END.split(raw.decode("utf-8", "replace")):
@@ -196,7 +200,8 @@ def choices_of_body(body: Mapping[str, Any]) -> tuple[Choice, ...]:
 def billable_text(choice: Choice) -> str:
     """The delivered text that the completion count re-encodes: visible reasoning, content, then tool calls."""
     calls = (call["function"] for call in choice.tool_calls)
-    return choice.reasoning + choice.content + "".join(call["name"] + call["arguments"] for call in calls)
+    text = choice.reasoning + choice.content + "".join(call["name"] + call["arguments"] for call in calls)
+    return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair, which no tokenizer takes
 
 
 def billable_texts(choices: Sequence[Choice]) -> list[str]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from node.core.assembly import Assembler, billable_texts
+from node.core.assembly import Assembler, billable_texts, event_of
 from node.core.choices import Choice
 from node.core.errors import BadRequest, EngineFailed
-from node.services.sse import parse_event
 
 COMPACT_BYTES = 256 * 1024
 """Raw bytes of a long stream are turned into texts at this size, so that memory grows with the text, not its frame."""
@@ -108,7 +107,7 @@ def _content_chunk(run: list[str]) -> Mapping[str, Any]:
 
 
 def parse_events(block: bytes) -> Iterable[Mapping[str, Any]]:
-    """The JSON objects of whole events. One parse for a regular block; line by line when it holds anything else."""
+    """The JSON objects of whole events. One parse for a regular block; else as the payer reads them."""
     if block.startswith(b"data: "):
         try:
             events = orjson.loads(b"[" + block[6:].rstrip().replace(b"\n\ndata: ", b",") + b"]")
@@ -116,4 +115,4 @@ def parse_events(block: bytes) -> Iterable[Mapping[str, Any]]:
             events = None
         if events is not None:
             return [event for event in events if isinstance(event, dict)]
-    return [fields for event in block.split(b"\n\n") if (fields := parse_event(event.strip())) is not None]
+    return [fields for event in block.split(b"\n\n") if (fields := event_of(event).chunk()) is not None]

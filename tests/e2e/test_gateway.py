@@ -251,6 +251,28 @@ async def test_retry__same_idempotency_key__is_served_once_even_at_once(house):
     assert (status, house.node.engine_runs, house.node.charged) == (200, 1, PRICE)
 
 
+async def test_retry__same_idempotency_key_before_the_first_is_begun__is_served_once(house):
+    await house.open()
+    headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k1"}
+    post = (house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers) for _ in range(5))
+    statuses = sorted(status for status, _ in await asyncio.gather(*post))
+    assert (statuses, house.node.engine_runs, house.node.charged) == ([200, 409, 409, 409, 409], 1, PRICE)
+
+
+async def test_twins__one_is_done__the_other_is_still_known_as_live(house):
+    await house.open()
+    house.node.pause = 0.4
+    client = house.client()
+    first = asyncio.create_task(client.chat.completions.create(**ASK))
+    while not house.node.posts:  # noqa: ASYNC110 -- the fake announces nothing
+        await asyncio.sleep(0.01)
+    (still_waiting,) = house.gateway.live()
+    house.node.pause = 0.0
+    await client.chat.completions.create(**ASK)
+    assert house.gateway.live() == {still_waiting}
+    await first
+
+
 async def test_twins__same_body_without_a_retry_mark__are_two_purchases(house):
     await house.open()
     client = house.client()

@@ -125,6 +125,7 @@ class FakeNode:
         self.engine_runs = 0
         self.posts = 0
         self.hang_ups = 0
+        self.raw_receipt: bytes | None = None
         self.pause = 0.0
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -180,6 +181,8 @@ class FakeNode:
         served = self.requests.get(key)
         if served is None or served.receipt is None or "no_receipt_at_all" in self.faults:
             return self._error(404, "not_found", "no such receipt")
+        if self.raw_receipt is not None:
+            return web.Response(body=self.raw_receipt, content_type="application/json")
         return web.json_response(self._signed(served))
 
     async def get_receipts(self, request: web.Request) -> web.Response:

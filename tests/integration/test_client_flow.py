@@ -1,6 +1,7 @@
 """The pay flow against a payee that keeps the protocol, and against payees that do not. Real HTTP on the loopback."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -467,6 +468,29 @@ async def test_sweep__purchase_served_while_we_were_dead__its_receipt_is_booked(
     assert swept.booked == 1
     assert bench.purse.in_flight == 0
     await world.transport.close()
+
+
+async def test_sweep__payee_answers_with_bottomless_json__the_others_receipts_are_still_booked(bench):
+    hostile, honest = await bench.node("hostile"), await bench.node("honest")
+    world = World(WalletWriter(bench.engine), bench.chain, HttpxTransport())
+    for node in (hostile, honest):
+        node.pause = 0.2
+        ask = parse_ask("/v1/chat/completions", json.dumps(CHAT).encode())
+        carrier = Carrier(buy(ask, bench.payer, [node.url], Directory()), world)
+        await until(lambda node=node: node.engine_runs)
+        await carrier.kill()
+    await asyncio.sleep(0.4)
+    hostile.raw_receipt = b"[" * 100_000
+    swept = await run(sweep(bench.payer), world)
+    assert (swept.booked, swept.failed) == (1, 0)
+    await world.transport.close()
+
+
+async def test_stream__without_end__is_cut_off(bench, monkeypatch):
+    monkeypatch.setattr("node.client.delivery.MAX_ANSWER_BYTES", 1_000)
+    node = await bench.node()
+    with pytest.raises(AnswerCut):
+        await stream_text(bench.client(node))
 
 
 async def test_refusals__before_anything_is_sent(bench):

@@ -1,10 +1,19 @@
 """The assembler: the same choices whatever the splitting, and no memory for attackers."""
 
 import json
+import sys
 
 import pytest
 
-from node.core.assembly import MAX_EVENT_BYTES, Assembler, SseParser, billable_text, choices_of_body
+from node.core.assembly import (
+    MAX_EVENT_BYTES,
+    Assembler,
+    SseParser,
+    billable_text,
+    choices_of_body,
+    event_of,
+    json_object,
+)
 from node.core.choices import canonical_json
 from node.core.errors import BadRequest
 
@@ -90,3 +99,15 @@ def test_parser__cut_in_mid_event__keeps_the_rest():
     parser = SseParser()
     assert parser.feed(b"data: {}\n\ndata: {") != []
     assert parser.rest == b"data: {"
+
+
+def test_json_object__nested_too_deep_for_the_parser__is_none():
+    sys.setrecursionlimit(1_000)  # as every process of ours has it: test_recursion_limit.py
+    assert json_object("[" * 100_000) is None
+    assert json_object(b'{"a":' * 100_000) is None
+    assert event_of(b"data: " + b"[" * 100_000 + b"\n\n").chunk() is None
+
+
+def test_billable_text__half_a_surrogate_pair__can_be_counted():
+    (choice,) = assemble(b'data: {"choices":[{"delta":{"content":"a\\ud83d"}}]}\n\n', 5).choices()
+    assert billable_text(choice) == "a?"

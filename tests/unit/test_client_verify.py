@@ -98,6 +98,11 @@ def test_check_delivery__cut_answer__confirms_what_came(delivered, credit):
     assert check_delivery(GOOD, PURCHASE, delivered) == credit
 
 
+def test_check_delivery__whole_answer_with_a_failed_receipt__is_free_and_no_lie():
+    failed = replace(GOOD, status=Status.FAILED, charge=Amount(0), response_hash=Bytes32(b"\x01" * 32))
+    assert check_delivery(failed, PURCHASE, whole()) == 0
+
+
 def test_check_delivery__hang_up__allows_what_was_on_its_way_and_no_more():
     big = make_purchase(100_000)
     receipt = replace(GOOD, completion_tokens=5_000, charge=Amount(5_003))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.client.delivery import Meter
 from node.services.answer import Answer, parse_events
 from node.services.sse import EventSplitter, comment, data_event, parse_event
 
@@ -114,3 +115,21 @@ def test_parse_events__regular_block__is_one_parse_with_the_same_result() -> Non
     assert list(parse_events(ROLE + HELLO)) == [orjson.loads(ROLE[6:]), orjson.loads(HELLO[6:])]
     assert list(parse_events(b": x\n\n" + HELLO)) == [orjson.loads(HELLO[6:])]
     assert list(parse_events(b"")) == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"event: message\nid: 7\n" + HELLO,
+        b": a comment\n" + HELLO,
+        HELLO.replace(b"}]", b',"logprobs":NaN}]', 1),
+        HELLO.replace(b'"content":"', b'"content":"\\ud83d', 1),
+        HELLO.replace(b'"content":"', b'"content":"\xff', 1),
+    ],
+)
+def test_answer__odd_event_of_an_engine__is_read_as_the_payer_reads_it(event: bytes) -> None:
+    ours, theirs = Answer(), Meter()
+    ours.add_events(ROLE + event)
+    theirs.feed(ROLE + event)
+    assert ours.choices() == theirs.assembler.choices()
+    assert "".join(ours.texts())

@@ -1,6 +1,7 @@
 """One RPC endpoint: every call has a deadline, foreign exceptions stop here, its URL (a secret, maybe) is not shown."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from web3.types import RPCEndpoint
 
 from node.core.errors import BadConfig
 
+sys.setrecursionlimit(1_000)
+"""Python\'s own; web3 imports py_ecc, which lifts it: a stranger\'s nested JSON would overflow the C stack (H4)."""
 JsonValue = Any
 RETRY_SECONDS = 1.0
 """The first pause after a failure; it doubles up to the next."""

@@ -93,7 +93,15 @@ class Gateway:
     async def _buy(self, request: web.Request) -> web.StreamResponse:
         mark = retry_mark(request.headers)
         ask = parse_ask(request.path, await _read_body(request), mark.key)
-        earlier = await self._earlier(ask, mark)
+        if mark.key and any((one.retry_key, one.body_hash) == (mark.key, ask.body_hash) for one in self.asks):
+            raise _being_served()
+        self.asks.append(ask)
+        try:
+            return await self._answer(request, ask, await self._earlier(ask, mark))
+        finally:
+            self.asks[:] = [one for one in self.asks if one is not ask]
+
+    async def _answer(self, request: web.Request, ask: Ask, earlier: Held | None) -> web.StreamResponse:
         if earlier is not None:
             kept = self.answers.find(earlier.purchase.request_id, self.payer.tools.clock.now())
             if kept is not None:
@@ -102,11 +110,9 @@ class Gateway:
         carrier = Carrier(buy(ask, self.payer, self.providers(), self.directory, earlier), self.world)
         self.carriers.add(carrier)
         carrier.task.add_done_callback(lambda _: self.carriers.discard(carrier))
-        self.asks.append(ask)
         try:
             return await (self._stream(request, ask, carrier) if ask.is_stream else self._plain(ask, carrier))
         finally:
-            self.asks.remove(ask)
             carrier.hang_up()  # a no-op when all is done; else the caller has gone
 
     async def _earlier(self, ask: Ask, mark: RetryMark) -> Held | None:
@@ -118,7 +124,7 @@ class Gateway:
         found: list[Held] = await self.world.wallet.run(find)
         earlier = choose_earlier(found, self.live())
         if earlier is None and mark.key and found:
-            raise InProgress("this Idempotency-Key is being served now", retry_after=1)
+            raise _being_served()
         return earlier
 
     async def _plain(self, ask: Ask, carrier: Carrier[Answer]) -> web.Response:
@@ -156,6 +162,10 @@ class Gateway:
         await asyncio.gather(*(carrier.kill() for carrier in self.carriers))
         await self.world.transport.close()
         self.world.wallet.close()
+
+
+def _being_served() -> InProgress:
+    return InProgress("this Idempotency-Key is being served now", retry_after=1)
 
 
 async def _result(carrier: Carrier[Answer]) -> Answer:

@@ -52,10 +52,17 @@ async def _until_stopped(on_ready: Callable[[], None]) -> None:
 
 async def _sweep_now_and_then(gateway: Gateway, also: Callable[[], Awaitable[None]] | None) -> None:
     while True:
-        try:
-            await run(sweep(gateway.payer, gateway.live()), gateway.world)
-            if also is not None:
-                await also()
-        except WwwserveError as exc:
-            log.warning("housekeeping failed, next try in %s s: %s", SWEEP_SECONDS, exc.message)
+        await _try_to(lambda: run(sweep(gateway.payer, gateway.live()), gateway.world))
+        if also is not None:
+            await _try_to(also)
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+async def _try_to(work: Callable[[], Awaitable[object]]) -> None:
+    """One piece of housekeeping; nothing that a payee or an endpoint says may end the others, or the next round."""
+    try:
+        await work()
+    except WwwserveError as exc:
+        log.warning("housekeeping failed, next try in %s s: %s", SWEEP_SECONDS, exc.message)
+    except Exception:  # the outermost loop of background work (house rule 18)
+        log.exception("housekeeping failed, next try in %s s", SWEEP_SECONDS)
