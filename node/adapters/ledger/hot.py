@@ -19,6 +19,14 @@ Row = tuple[Any, ...]
 KeyT = TypeVar("KeyT")
 _ROWS = 256
 """Rows an INSERT takes at most."""
+_TAILS = {
+    "receipt_signature": " ON CONFLICT (voucher_id) DO NOTHING",
+    "account": " ON CONFLICT (lane_id, generation) DO UPDATE SET charged = excluded.charged, "
+    "reserved = excluded.reserved, best = excluded.best, best_voucher_id = excluded.best_voucher_id, "
+    "seq = excluded.seq, count = excluded.count",
+    "pair": " ON CONFLICT (payer, payee) DO UPDATE SET committed = excluded.committed",
+}
+"""A signature stays as it is; totals are overwritten, the chain's own columns never."""
 _COPIED = 8
 """More rows than this are copied where that is possible: COPY costs two round trips."""
 
@@ -36,10 +44,6 @@ class Words:
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
         self.flat = _flat_for_sqlite if is_sqlite else _flat
         self.insert = lru_cache(maxsize=64)(self._insert)
-        key = "WHERE lane_id = ? AND generation = ?"
-        totals = "UPDATE account SET charged = ?, reserved = ?, best = ?, best_voucher_id = ?, seq = ?, count = ? "
-        self.totals = self._text(totals + key)
-        self.committed = self._text("UPDATE pair SET committed = ? WHERE payer = ? AND payee = ?")
         self.lane = self._text("INSERT INTO lane (payer, payee, lane, claimed) VALUES (?, ?, ?, ?) RETURNING id")
         terms = ("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion")
         where = " AND ".join(f"{name} = ?" for name in terms)
@@ -54,10 +58,10 @@ class Words:
         return text.replace("?", self.mark)
 
     def _insert(self, table: Table, count: int) -> str:
-        """One statement for `count` rows; a signature that is there already stays."""
+        """One statement for `count` rows; `_TAILS` says what becomes of those that are there already."""
         names = [column.name for column in table.columns]
         row = "(" + ", ".join(self.mark for _ in names) + ")"
-        tail = " ON CONFLICT (voucher_id) DO NOTHING" if table is tables.receipt_signature else ""
+        tail = _TAILS.get(table.name, "")
         return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * count)}{tail}"  # noqa: S608
 
     def release(self, count: int) -> str:
@@ -95,18 +99,13 @@ class Session:
         """One statement; the number of rows it touched."""
         return int(self._cursor.execute(text, params).rowcount)
 
-    def many(self, text: str, rows: Sequence[Row]) -> None:
-        """One statement, run for each of a few rows."""
-        if rows:
-            self._cursor.executemany(text, rows)
-
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Many rows by few statements, whose sizes are powers of two so that the prepared texts are few.
 
         `executemany` would give up Python's lock for each row, and on a busy server each time means a wait for the
         event loop to let go of it again.
         """
-        if self.words.copies and len(rows) > _COPIED and table is not tables.receipt_signature:
+        if self.words.copies and len(rows) > _COPIED and table.name not in _TAILS:
             self._copy(table, rows)
             return
         start = 0

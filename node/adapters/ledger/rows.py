@@ -108,18 +108,15 @@ def write_totals(
     pairs: Mapping[tuple[Address, Address], PairRow],
 ) -> None:
     """Accounts that this batch has changed, and their pairs."""
-    words, amount = session.words, session.words.amount
-    inserted: list[Row] = []
-    updated: list[Row] = []
+    amount = session.words.amount
+    accounts: list[Row] = []
     for lane, row in changed:
         state = row.state
-        key = (lane.id, state.key.generation)
-        totals = (amount(state.charged), amount(state.reserved), amount(state.best), row.best_voucher_id)
-        if row.is_new:
-            inserted.append((*key, amount(state.base), *totals, state.seq, state.count, int(state.is_frozen)))
-        else:
-            updated.append((*totals, state.seq, state.count, *key))
-    session.insert(tables.account, inserted)
-    session.many(words.totals, updated)
+        totals = (amount(state.base), amount(state.charged), amount(state.reserved), amount(state.best))
+        counted = (row.best_voucher_id, state.seq, state.count, int(state.is_frozen))
+        accounts.append((lane.id, state.key.generation, *totals, *counted))
+    session.insert(tables.account, accounts)
     touched = {lane.key[:2]: pairs[lane.key[:2]].state for lane, _ in changed}
-    session.many(words.committed, [(amount(pair.committed), pair.payer, pair.payee) for pair in touched.values()])
+    none = amount(0)
+    rows = [(p.payer, p.payee, amount(p.cover), amount(p.committed), none, 0) for p in touched.values()]
+    session.insert(tables.pair, rows)
