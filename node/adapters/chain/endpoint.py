@@ -15,7 +15,7 @@ from web3.types import RPCEndpoint
 from node.core.errors import BadConfig
 
 sys.setrecursionlimit(1_000)
-"""Python\'s own; web3 imports py_ecc, which lifts it: a stranger\'s nested JSON would overflow the C stack (H4)."""
+"""Python's own; web3 imports py_ecc, which lifts it: nested JSON would overflow the C stack (H4)."""
 JsonValue = Any
 RETRY_SECONDS = 1.0
 """The first pause after a failure; it doubles up to the next."""

@@ -18,7 +18,7 @@ from node.adapters.keys.signer import ORDER, LocalSigner
 from node.core.errors import BadConfig
 
 sys.setrecursionlimit(1_000)
-"""Python\'s own; eth_keyfile imports py_ecc, which lifts it: a stranger\'s nested JSON would overflow the C stack (H4)."""
+"""Python's own; eth_keyfile imports py_ecc, which lifts it: nested JSON would overflow the C stack (H4)."""
 SCRYPT_COST = 2**18
 """Memory-hard work factor of new files (N, with r = 8): 256 MiB and about a second for each guess."""
 MAX_FILE_BYTES = 65_536
