@@ -10,7 +10,7 @@ from dataclasses import replace
 from node.core import account
 from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.errors import Broken, CoverTooLow, LaneFrozen, LedgerUnavailable, StaleGeneration, WrongSignature
-from node.core.messages import Receipt
+from node.core.messages import Receipt, Voucher
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
 from node.ports import Clock, Stored
 
@@ -99,6 +99,11 @@ class MemoryLedger:
     async def load_lane(self, key: LaneKey) -> LaneState | None:
         return self._lanes.get(key)
 
+    async def load_best_voucher(self, key: LaneKey) -> tuple[Voucher, Signature] | None:
+        own = [stored.admission for stored in self._requests.values() if stored.admission.key == key]
+        best = max(own, key=lambda admission: admission.voucher.ceiling, default=None)
+        return None if best is None else (best.voucher, best.signature)
+
     async def load_pair(self, payer: Address, payee: Address) -> PairState | None:
         return self._pairs.get((payer, payee))
 
@@ -106,6 +111,9 @@ class MemoryLedger:
         done = [stored for stored in self._requests.values() if stored.receipt and stored.receipt.key == key]
         later = [stored for stored in done if stored.receipt and stored.receipt.seq > after]
         return sorted(later, key=lambda stored: stored.receipt.seq if stored.receipt else 0)[:limit]
+
+    async def load_receipts_from(self, key: LaneKey, index: int, limit: int) -> Sequence[Stored]:
+        return (await self.load_receipts(key, Micros(-1), index + limit))[index:]
 
     async def load_abandoned(self) -> Sequence[Admission]:
         now = self._clock.now()

@@ -33,6 +33,9 @@ async def test_fake__admit_close_repeat__behaves_as_the_port_says(ledger: Memory
     await port.keep_signature(receipt, SIGNATURE)
     assert await port.load_request(PAYER, PAYER, request_id(1)) == Stored(admission, receipt, SIGNATURE)
     assert list(await port.load_receipts(OWN, micros(-1), 9)) == [Stored(admission, receipt, SIGNATURE)]
+    assert list(await port.load_receipts_from(OWN, 0, 9)) == [Stored(admission, receipt, SIGNATURE)]
+    assert list(await port.load_receipts_from(OWN, 1, 9)) == []
+    assert await port.load_best_voucher(OWN) == (admission.voucher, admission.signature)
 
 
 async def test_fake__down_or_without_lease__is_unavailable(ledger: MemoryLedger) -> None:
