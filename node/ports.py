@@ -8,6 +8,7 @@ from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.facts import Block, ChainBatch, ChainEvent, Cursor
 from node.core.folds import PayeeView, ProviderView
 from node.core.messages import Claim, Offer, Receipt, Voucher
+from node.core.pushes import HeldClaim
 from node.core.recovery import LaneGap, Mark, SettledClaim
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import (
@@ -367,6 +368,19 @@ class Tower(Protocol):
         """The newest claim of each lane and generation it holds."""
 
 
+class TowerBook(Protocol):
+    """What a watchtower remembers."""
+
+    async def keep(self, claims: Sequence[SignedClaim]) -> int:
+        """Durably, one a lane and generation: the one with the highest `seq`. How many were news."""
+
+    async def load(self, payee: Address) -> Sequence[SignedClaim]:
+        """Everything held for a payee."""
+
+    async def load_held(self) -> Sequence[HeldClaim]:
+        """Everything held, beside what the chain says now."""
+
+
 __all__ = [
     "Chain",
     "ChainBook",
@@ -384,5 +398,6 @@ __all__ = [
     "TokenCount",
     "TokenCounter",
     "Tower",
+    "TowerBook",
     "TowerClaim",
 ]

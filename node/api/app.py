@@ -65,7 +65,7 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
     if services.resync is not None:
         app.include_router(lane_routes(services.resync))
     _add_operator_routes(app, services)
-    _add_error_handlers(app)
+    add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)
     return app
 
@@ -86,7 +86,9 @@ def _add_operator_routes(app: FastAPI, services: ApiServices) -> None:
         return Response(text, media_type=content_type)
 
 
-def _add_error_handlers(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
+    """One shape for every error, the framework's own included."""
+
     @app.exception_handler(WwwserveError)
     async def _on_error(_request: Request, error: WwwserveError) -> Response:
         return _refusal(error)

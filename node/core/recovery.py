@@ -60,9 +60,9 @@ class SettledClaim:
 
 @dataclass(frozen=True, slots=True)
 class LaneNote:
-    """Signed by a lane: "in `generation` go on from this receipt of yours".
+    """Signed by a lane: "in `generation` go on from this receipt of yours" (its hash; 0 = none).
 
-    `last_receipt` is its struct hash, 0 = none.     Signed, because receipts are public: a stranger must not restart somebody's lane from an old one.
+    Signed, because receipts are public: a stranger must not restart somebody's lane from an old one.
     """
 
     payer: Address

@@ -13,7 +13,8 @@ from node.core.messages import Claim
 from node.core.settlement import DueLane, GasTerms, SignedClaim, Tree, Trigger, deadline_of, plan
 from node.core.transactions import Wish
 from node.core.types import Address, Amount, Seconds
-from node.ports import Chain, Clock, SettlementBook, Signer
+from node.ports import Chain, Clock, SettlementBook, Signer, Tower
+from node.services.tower_push import show_towers
 
 PAGE = 2_000
 """Receipts read at once while a tree grows."""
@@ -62,6 +63,7 @@ class Settler:
     payee: Address
     sender: Address
     policy: SettlePolicy
+    towers: Sequence[Tower] = ()
 
     async def settle(self, trigger: Trigger = Trigger.SCHEDULED) -> Settlement:
         """Want the transactions that are due now. Raises ChainUnavailable or LedgerUnavailable; nothing is lost."""
@@ -94,6 +96,7 @@ class Settler:
         if not paying:
             return
         claims = [claim for _, claim in paying]
+        await show_towers(self.towers, claims)
         row_id = await self.book.save_claims(claims, self._wish(claims, [lane for lane, _ in paying]))
         if row_id is not None:
             tally.ids.append(row_id)
@@ -102,13 +105,14 @@ class Settler:
     async def _claim_or_skip(self, lane: DueLane, tally: _Tally) -> SignedClaim | None:
         """One lane whose receipts do not add up must not stop the others; it is never claimed on a guess."""
         try:
-            return await self._build_claim(lane)
+            return await self.build_claim(lane)
         except Broken as exc:
             log.exception("lane 0x%s is not settled", lane.key.lane.hex())
             tally.skipped.append((lane, exc.message))
             return None
 
-    async def _build_claim(self, lane: DueLane) -> SignedClaim:
+    async def build_claim(self, lane: DueLane) -> SignedClaim:
+        """A signed claim over everything charged. Raises Broken when the lane's receipts do not add up."""
         tree = await self._grown_tree(lane)
         claim = Claim(
             payer=lane.key.payer,

@@ -1,4 +1,4 @@
-"""A provider restores an old database: the node notices, stops, is told what to do, and nobody loses or is convicted."""
+"""A provider restores an old database: the node notices, stops, says what to do; nobody loses."""
 
 from pathlib import Path
 
