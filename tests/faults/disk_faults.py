@@ -147,7 +147,7 @@ async def try_signatures(rig: Rig) -> None:
     await rig.books.ledger.keep_signature(receipt, SIGNATURE)
     await asyncio.sleep(0.2)
     rig.plan.disarm()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.5)
     rig.cases += 1
     stored = await rig.books.ledger.load_request(receipt.payer, receipt.lane, receipt.request_id)
     if stored is None or stored.signature != SIGNATURE:

@@ -140,6 +140,7 @@ class Batch:
         admission, request = operation.admission, operation.request
         known = self._known(request)
         if known is not None and known.receipt is not None:
+            self._memory.open.pop(request, None)  # another worker closed it
             return known.receipt
         voucher_id = self._voucher_ids.get(request)
         try:

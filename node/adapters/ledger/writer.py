@@ -31,6 +31,8 @@ MOST = 1024
 """Operations a transaction takes at most: bounds how long the first of them waits."""
 LINGER_SECONDS = 0.05
 """Signatures wait this long for a group to ride in."""
+RETRY_SECONDS = 1.0
+"""After a refusal signatures alone wait this long before they try the database again."""
 SIGNATURES_KEPT = 100_000
 """While the database is away, more signatures than this are dropped: they can be made again."""
 
@@ -53,6 +55,7 @@ class Writer:
         self._signatures: list[Operation] = []
         self._jobs: list[Job] = []
         self._wake = Condition()
+        self._linger = LINGER_SECONDS
         self._is_stopping = False
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
         self.doubtful: list[Admission] = []
@@ -106,7 +109,7 @@ class Writer:
         """Until there is something to write; False when there is nothing and it is time to stop."""
         with self._wake:
             while not (self._waiting or self._jobs or self._is_stopping):
-                if not self._wake.wait(LINGER_SECONDS if self._signatures else None):
+                if not self._wake.wait(self._linger if self._signatures else None):
                     break
             return bool(self._waiting or self._jobs or self._signatures)
 
@@ -137,6 +140,7 @@ class Writer:
         except Exception as exc:  # noqa: BLE001 -- this thread's outermost loop: a bug must not stop all later writes
             self._write_singly(group, exc)
         else:
+            self._linger = LINGER_SECONDS
             self._resolve(group, answers)
 
     def _commit_surely(self, group: Sequence[Operation]) -> list[Answer]:
@@ -183,9 +187,11 @@ class Writer:
     def _refuse(self, group: Sequence[Operation], cause: Exception) -> None:
         """No durable write is possible. Signatures are kept for better times."""
         log.warning("the ledger database refuses to write: %r", cause)
+        self._linger = RETRY_SECONDS
         waiting = [operation for operation in group if not isinstance(operation, KeepSignature)]
         with self._wake:
-            self._signatures += [operation for operation in group if isinstance(operation, KeepSignature)]
+            if not self._is_stopping:  # else the thread would try for ever, and `stop` wait for it
+                self._signatures += [operation for operation in group if isinstance(operation, KeepSignature)]
         self._resolve(waiting, [_unavailable(cause) for _ in waiting])
 
     def _resolve(self, group: Sequence[Operation | Job], answers: Sequence[Any]) -> None:
