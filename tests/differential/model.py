@@ -15,7 +15,7 @@ FLOOR_DIVISOR = 20
 NOBODY = "0x" + "00" * 20
 
 
-class Reverted(Exception):  # noqa: N818 - named as the chain names it
+class Reverted(Exception):
     """The call changes nothing and ends with this error."""
 
     def __init__(self, error: str, *arguments: object) -> None:

@@ -129,9 +129,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(b=WHO, to=st.integers(0, 9))
     def set_payout(self, b: int, to: int) -> None:
-        self._escrow(
-            self.world.payees[b], "set_payout", "setPayout", NOBODY if to == 9 else self.world.everybody[to]
-        )
+        self._escrow(self.world.payees[b], "set_payout", "setPayout", NOBODY if to == 9 else self.world.everybody[to])
 
     @rule(a=st.integers(0, 8), b=WHO)
     def collect(self, a: int, b: int) -> None:
@@ -233,7 +231,9 @@ class Machine(RuleBasedStateMachine):
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------------------------- registry
-    @rule(b=WHO, stake=st.integers(MIN_STAKE - 90, 2 * MIN_STAKE), length=st.sampled_from((1, 20, 30, 256, 256, 257, 0)))
+    @rule(
+        b=WHO, stake=st.integers(MIN_STAKE - 90, 2 * MIN_STAKE), length=st.sampled_from((1, 20, 30, 256, 256, 257, 0))
+    )
     def register(self, b: int, stake: int, length: int) -> None:
         if stake % 5 == 0:
             self.world.warp(TIMES.hold)
