@@ -5,7 +5,7 @@ No `if` about the business. What can be wrong with settings, keys, chain or data
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from fastapi import FastAPI
 
@@ -13,10 +13,12 @@ from node.adapters.chain.evm import EvmChain, connect
 from node.adapters.chain.views import Views
 from node.adapters.clock import SystemClock
 from node.adapters.engine.client import EngineSettings, HttpEngine
+from node.adapters.failpoints import FailPoint, read_fail_point
 from node.adapters.keys import LocalSigner, load_keystore, read_password, recover
 from node.adapters.ledger import Books, HighWater, migrate, open_ledger
 from node.adapters.ledger.high_water import path_beside
 from node.adapters.tokens.counter import load_artifacts, load_counter
+from node.adapters.tower import HttpTower
 from node.api.app import ApiServices, create_app
 from node.api.metrics import Metrics
 from node.cli.offering import read_offer
@@ -27,6 +29,7 @@ from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Seconds
 from node.deployment import Deployment, load_deployment
 from node.jobs.schedule import Job, build_scheduler
+from node.ports import Tower
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
@@ -39,6 +42,7 @@ from node.services.resync import Resync
 from node.services.sender import Sender
 from node.services.serve import Serving
 from node.services.settle import SettlePolicy, Settler
+from node.services.tower_push import TowerPush
 from node.services.watch_chain import ChainWatch
 from node.services.x402 import Market
 from node.settings import Settings
@@ -46,6 +50,8 @@ from node.settings import Settings
 DRAIN_SECONDS = 25.0
 """How long requests in flight may finish after SIGTERM."""
 GWEI = 10**9
+TOWER_POLL_SECONDS = 5.0
+"""How often lanes are looked at for a push that has become due."""
 HEAD_AGE_SHARE = 10
 """Stop admitting when the newest block seen is older than this share of the thaw window (threat I6)."""
 
@@ -63,6 +69,8 @@ class Foundation:
     books: Books
     clock: SystemClock
     metrics: Metrics
+    towers: Sequence[Tower]
+    fail_point: FailPoint
 
     @property
     def payee(self) -> Address:
@@ -82,6 +90,7 @@ class Node:
     settler: Settler
     sender: Sender
     recovery: Recovery
+    tower_push: TowerPush
 
     async def follow_chain(self) -> None:
         """One poll of the chain, and admission sees it at once. After an outage thaws may have run unseen: settle."""
@@ -95,6 +104,11 @@ class Node:
         """Want what is due; the sender moves it. Stale books sign no claim."""
         if self.recovery.is_sound:
             await self.settler.settle(Trigger.SCHEDULED)
+
+    async def push_to_towers(self) -> None:
+        """Show the towers what they may have to claim. Stale books sign nothing."""
+        if self.recovery.is_sound:
+            await self.tower_push.run()
 
     async def close_leftovers(self) -> None:
         """Renew the lease; close what crashed workers and failed writes left open, unless the books are stale (P8)."""
@@ -111,6 +125,7 @@ class Node:
             Job("follow_chain", settings.poll_seconds, self.follow_chain),
             Job("settle", settings.settle_seconds, self.settle),
             Job("send", settings.poll_seconds, self.sender.run),
+            Job("towers", min(settings.tower_seconds, TOWER_POLL_SECONDS), self.push_to_towers),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
         )
 
@@ -136,31 +151,69 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     deployment, offer = load_deployment(settings.deployment), _checked_offer(settings)
     operator = load_keystore(settings.keystore, read_password(settings.password_file))
     gas_key = _gas_key(settings, operator)
-    chain = connect(deployment, settings.rpc, clock.monotonic)
+    fail_point = read_fail_point(settings.fail_point, deployment.chain_id)
+    chain = fail_point.wrap("chain", connect(deployment, settings.rpc, clock.monotonic))
     stack.push_async_callback(chain.close)
     await Views(chain, await chain.fetch_head()).check_set()
     migrate(settings.database)
     high_water = HighWater(path_beside(settings.keystore, deployment.domain, offer.payee))
-    books = open_ledger(settings.database, clock, high_water=high_water)
+    books = open_ledger(settings.database, clock, high_water=fail_point.wrap("high_water", high_water))
+    fail_point.watch_commits(books.store.engine)
     books.start()
     stack.push_async_callback(books.stop)
-    return Foundation(settings, deployment, offer, operator, gas_key, chain, books, clock, Metrics())
+    towers, armed = _towers(settings, stack), _armed(books, fail_point)
+    return Foundation(
+        settings, deployment, offer, operator, gas_key, chain, armed, clock, Metrics(), towers, fail_point
+    )
+
+
+def _armed(books: Books, fail_point: FailPoint) -> Books:
+    """The same books, with the armed port (if any) in its wrapper."""
+    return replace(
+        books,
+        ledger=fail_point.wrap("ledger", books.ledger),
+        chain=fail_point.wrap("chain_book", books.chain),
+        settlement=fail_point.wrap("settlement", books.settlement),
+        outbox=fail_point.wrap("outbox", books.outbox),
+    )
 
 
 def _assemble(base: Foundation, stack: AsyncExitStack) -> Node:
     settings = base.settings
-    parts = _parts(base, _backends(settings, base.offer, base.clock, stack))
+    parts = _parts(base, _backends(base, stack))
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
-    recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee)
+    recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
+    settler = _settler(base)
     return Node(
         base=base,
         parts=parts,
         serving=serving,
         api=_api(base, parts, serving, _resync(base, parts, recovery)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
-        settler=_settler(base),
+        settler=settler,
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
         recovery=recovery,
+        tower_push=_tower_push(base, settler),
+    )
+
+
+def _towers(settings: Settings, stack: AsyncExitStack) -> Sequence[Tower]:
+    towers = [HttpTower(url) for url in settings.towers]
+    for tower in towers:
+        stack.push_async_callback(tower.close)
+    return towers
+
+
+def _tower_push(base: Foundation, settler: Settler) -> TowerPush:
+    return TowerPush(
+        settlements=base.books.settlement,
+        book=base.books.recovery,
+        build=settler.build_claim,
+        clock=base.clock,
+        payee=base.payee,
+        towers=base.towers,
+        every_receipts=base.settings.tower_receipts,
+        every_seconds=base.settings.tower_seconds,
     )
 
 
@@ -169,12 +222,13 @@ def _settler(base: Foundation) -> Settler:
     return Settler(
         chain=base.chain,
         book=base.books.settlement,
-        signer=base.operator,
+        signer=base.fail_point.wrap("claim_signer", base.operator),
         clock=base.clock,
         domain=base.deployment.domain,
         payee=base.payee,
         sender=base.gas_key.address,
         policy=SettlePolicy(Amount(settings.currency_per_native), Amount(settings.settle_threshold)),
+        towers=base.towers,
     )
 
 
@@ -189,6 +243,7 @@ def _resync(base: Foundation, parts: Parts, recovery: Recovery) -> Resync:
         recover=recover,
         clock=base.clock,
         domain=base.deployment.domain,
+        towers=base.towers,
     )
 
 
@@ -208,7 +263,7 @@ def _parts(base: Foundation, backends: Backends) -> Parts:
         offers=_offer_book(base),
         counters={(counter.tokenizer_hash, counter.template_hash): counter},
         backends=backends,
-        signer=base.operator,
+        signer=base.fail_point.wrap("receipt_signer", base.operator),
         recover=recover,
         clock=base.clock,
         lease=Lease(base.books.ledger, Seconds(base.settings.lease_seconds)),
@@ -220,7 +275,7 @@ def _api(base: Foundation, parts: Parts, serving: Serving, resync: Resync) -> Fa
     chain = base.chain
     return create_app(
         ApiServices(
-            serving=serving,
+            serving=base.fail_point.serving(serving),
             receipts=Receipts(base.books.ledger, base.books.settlement, base.operator, base.deployment.domain),
             offers=_offer_book(base),
             chain=parts.chain,
@@ -238,13 +293,14 @@ def _offer_book(base: Foundation) -> OfferBook:
     return OfferBook([signed], load_artifacts(base.settings.tokenizer))
 
 
-def _backends(settings: Settings, offer: Offer, clock: SystemClock, stack: AsyncExitStack) -> Backends:
-    engines = [HttpEngine(EngineSettings(url)) for url in settings.engines]
+def _backends(base: Foundation, stack: AsyncExitStack) -> Backends:
+    engines = [HttpEngine(EngineSettings(url)) for url in base.settings.engines]
     if not engines:
         raise BadConfig("no engine: pass --engine URL (docs/engines.md)")
     for engine in engines:
         stack.callback(engine.close)
-    return Backends({m.name: [Backend(engine, m.name) for engine in engines] for m in offer.models}, clock)
+    armed = [base.fail_point.engine(engine) for engine in engines]
+    return Backends({m.name: [Backend(engine, m.name) for engine in armed] for m in base.offer.models}, base.clock)
 
 
 def _fees(settings: Settings) -> FeePolicy:

@@ -60,10 +60,18 @@ class Settings(BaseModel):
     """A lane is settled from this unclaimed amount on (or 50 times its gas share, if that is more)."""
     currency_per_native: Annotated[int, Field(ge=0)] = 3_000_000_000
     """Base units of the currency for 1e18 wei: what gas is worth in earnings."""
+    towers: Listed = ()
+    """Watchtowers (scripts/watchtower.py): they claim for you when a payer thaws while this node is down."""
+    tower_receipts: Annotated[int, Field(ge=1)] = 50
+    """A lane's claim is pushed to the towers after so many receipts ..."""
+    tower_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """... or after so long, if there is a new one."""
     lease_seconds: Annotated[int, Field(ge=3)] = 15
     """A crashed worker's open requests are closed, without charge, after so long."""
     max_fee_gwei: Annotated[int, Field(ge=1)] = 200
     log_level: str = "INFO"
+    fail_point: str = ""
+    """Development chain only: NAME:COUNT, where this process is to kill itself (adapters/failpoints.py)."""
 
 
 def load_settings(overrides: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Settings:

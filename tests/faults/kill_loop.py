@@ -11,7 +11,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Tally:
     last: dict[str, object] = field(default_factory=dict)
 
 
-def build_market(folder: Path, processes: Processes) -> Market:
+def build_market(folder: Path, processes: Processes, names: Sequence[str] = ("provider-1", "provider-2")) -> Market:
     tokenizer = folder / "tokenizer"
     tiny_tokenizer.build(tokenizer)
     port = free_port()
@@ -48,7 +48,7 @@ def build_market(folder: Path, processes: Processes) -> Market:
     market = Market(MarketPlan(folder, f"http://127.0.0.1:{port}", MODEL, tokenizer), processes)
     market.start_chain()
     market.deploy()
-    for name in ("provider-1", "provider-2"):
+    for name in names:
         market.add_provider(name)
     for provider in market.providers:
         market.start_provider(provider)
