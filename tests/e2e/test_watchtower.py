@@ -67,8 +67,8 @@ def test_thaw__node_killed__tower_claims_everything_that_was_pushed(tmp_path: Pa
         wait_until(tower, lambda: bool(market.settlements()), 60)
         assert earned(market, provider) == owed
 
-        market.start_provider(provider)
-        assert ready(provider)["is_ready"] is True
+        node = market.launch_provider(provider)  # it reads some hundred blocks first
+        wait_until(node, answers_ok(f"{provider.url}/readyz"), 120)
         audit = market.audit()
         assert audit["findings"] == []
 

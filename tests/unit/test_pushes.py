@@ -86,7 +86,7 @@ def test_check__voucher_signed_by_a_stranger__is_refused() -> None:
     ],
 )
 def test_must_be_sent__by_thaw_and_claimed(
-    claimed: int, ends: tuple[int, int], head: int, now: int, expected: bool
+    claimed: int, ends: tuple[int, int], head: int, now: int, *, expected: bool
 ) -> None:
     held = HeldClaim(make_push(), Amount(claimed), Seconds(ends[0]), Seconds(ends[1]), head)
     assert must_be_sent(held, Seconds(now), WINDOW) is expected

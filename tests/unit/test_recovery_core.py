@@ -22,7 +22,7 @@ NOTE = LaneNote(Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 
         (Mark(0, 0, Micros(0)), True),
     ],
 )
-def test_mark__fewer_receipts_or_lower_seq__is_behind(books: Mark, is_behind: bool) -> None:
+def test_mark__fewer_receipts_or_lower_seq__is_behind(books: Mark, *, is_behind: bool) -> None:
     assert books.is_behind(SEEN) is is_behind
 
 

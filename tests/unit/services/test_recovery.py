@@ -112,7 +112,7 @@ async def test_watch__escrow_ahead_of_the_books__is_stale() -> None:
 
 
 @pytest.mark.parametrize(("seq", "generation", "is_sound"), [(500, 1, True), (501, 1, False), (501, 0, True)])
-async def test_watch__tower_ahead_in_this_generation__is_stale(seq: int, generation: int, is_sound: bool) -> None:
+async def test_watch__tower_ahead_in_this_generation__is_stale(seq: int, generation: int, *, is_sound: bool) -> None:
     recovery = make(seen=BOOKS, towers=(FakeTower(seq, generation),))
     await recovery.watch()
     assert recovery.is_sound is is_sound
@@ -165,7 +165,9 @@ async def test_watch__database_came_back_older__suspends_a_running_node() -> Non
 @pytest.mark.parametrize(
     ("gap", "is_sound", "expected"), [(9, True, []), (11, True, [Trigger.CATCH_UP]), (11, False, [])]
 )
-async def test_follow__after_a_long_outage__settles_at_once(gap: int, is_sound: bool, expected: list[Trigger]) -> None:
+async def test_follow__after_a_long_outage__settles_at_once(
+    gap: int, *, is_sound: bool, expected: list[Trigger]
+) -> None:
     from node.app import Node
 
     asked: list[Trigger] = []
