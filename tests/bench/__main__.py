@@ -1,6 +1,6 @@
 """`make bench`: ours, with real payments, beside four unpaid gateways, in one run. Writes bench.json and bench.png.
 
-  python -m tests.bench [--quick] [--only NAME ...] [--out FOLDER]
+  python -m tests.bench [--quick] [--only NAME ...] [--out FOLDER] [--note TEXT]
 
 Bounded (under ten minutes with everything installed), loopback only, stops by itself. Figures swing with whatever else
 the machine does: compare ratios within a run.
@@ -163,6 +163,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round; figures are rough")
     parser.add_argument("--only", nargs="*", default=None, help="these gateways only (ours is always there)")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"))
+    parser.add_argument("--note", default="", help="kept with the result: what else the machine was doing")
     options = parser.parse_args()
     started = time.monotonic()
     wanted = [one for one in GATEWAYS if one.is_paid or options.only is None or one.name in options.only]
@@ -184,6 +185,7 @@ def main() -> int:
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.monotonic() - started, 1),
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "load_average": os.getloadavg()},
+        "note": options.note,
         "versions": {gateway.name: version_of(gateway) for gateway in gateways},
         "missing": missing,
         "targets": [row.to_json() for row in rows],
