@@ -12,7 +12,7 @@ from node.client.escrow import PayeeFacts
 from node.client.payer import Payer
 from node.client.pins import ARTIFACT_LIMIT, Pin, check_pinned
 from node.core.assembly import json_object
-from node.core.errors import BadVoucher, PeerFailed, Refused, UnknownModel, WrongSignature
+from node.core.errors import BadVoucher, ChainUnavailable, PeerFailed, Refused, UnknownModel, WrongSignature
 from node.core.hashing import keccak
 from node.core.messages import ModelOffer, Offer
 from node.core.types import ZERO_ADDRESS, Address, Bytes32, LaneKey, Seconds
@@ -21,6 +21,8 @@ from node.ports import TokenCounter
 
 FRESH_SECONDS = Seconds(60)
 """How long an offer and the escrow's facts about a payee are used before they are read again."""
+STALE_SECONDS = Seconds(3_600)
+"""How long the escrow's facts are used while no RPC endpoint answers (protocol: W / 10, W = 24 h; rounded down)."""
 OFFER_LIMIT = 1 << 20
 
 
@@ -55,6 +57,8 @@ class Directory:
     """What was learnt, kept in memory: providers by URL, counters by their artifacts. Forgetting is always safe."""
 
     providers: dict[str, Provider] = field(default_factory=dict)
+    facts: dict[Address, tuple[PayeeFacts, Seconds]] = field(default_factory=dict)
+    """What the escrow said of a payee, and when."""
     counters: dict[Pin, TokenCounter] = field(default_factory=dict)
 
     def forget(self, url: str) -> None:
@@ -70,13 +74,29 @@ def learn(url: str, payer: Payer, directory: Directory) -> Flow[Provider]:
         return known
     document = yield from _fetch_json(f"{url}/v1/offers/current")
     offer = _offer_of(document, url)
-    facts: PayeeFacts = yield ReadPayee(offer.payee)
+    facts, read_at = yield from _read_facts(offer.payee, directory, now)
     _check_offer(document, offer, facts, payer)
     if not offer.valid_from <= now <= offer.valid_until:
         raise UntrustedProvider(f"the offer of {url} is not valid now", valid_until=offer.valid_until)
     provider = Provider(url, facts, offer, offer.struct_hash(), now)
     directory.providers[url] = provider
+    directory.facts[offer.payee] = (facts, read_at)
     return provider
+
+
+def _read_facts(payee: Address, directory: Directory, now: Seconds) -> Flow[tuple[PayeeFacts, Seconds]]:
+    """From the chain; while no endpoint answers, what it said within the last hour. Raises ChainUnavailable.
+
+    Old facts cannot cost more than the exposure: a payee that has changed its key since refuses their generation.
+    """
+    try:
+        facts: PayeeFacts = yield ReadPayee(payee)
+    except ChainUnavailable:
+        known = directory.facts.get(payee)
+        if known is None or now >= known[1] + STALE_SECONDS:
+            raise
+        return known
+    return facts, now
 
 
 def _fetch_json(url: str) -> Flow[Mapping[str, object]]:

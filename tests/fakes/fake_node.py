@@ -15,7 +15,7 @@ from node.client.escrow import PayeeFacts
 from node.core import account
 from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.choices import Choice, response_hash
-from node.core.errors import CeilingTooLow, CoverTooLow, WwwserveError
+from node.core.errors import CeilingTooLow, ChainUnavailable, CoverTooLow, WwwserveError
 from node.core.hashing import Domain, keccak
 from node.core.messages import ModelOffer, Offer, Receipt, Terms, Voucher
 from node.core.pricing import charge_of, completion_room
@@ -88,6 +88,8 @@ class FakeChain:
     is_down: bool = False
 
     def read_payee(self, payee: Address) -> PayeeFacts:
+        if self.is_down:
+            raise ChainUnavailable("no RPC endpoint answers")
         generation = max((g for p, g in self.operators if p == payee), default=0)
         return PayeeFacts(payee, self.operators.get((payee, generation), Address(bytes(20))), generation)
 

@@ -18,7 +18,7 @@ from node.client.store import Wallet, WalletWriter
 from node.client.sweep import sweep
 from node.client.verify import TOKENS_UNDERWAY
 from node.client.wallet import BudgetReached, ExposureBusy, ExposureReached, Limits, PayeeStopped
-from node.core.errors import BadConfig, PeerFailed, UnknownModel
+from node.core.errors import BadConfig, ChainUnavailable, PeerFailed, UnknownModel
 from node.core.messages import Receipt
 from node.core.types import Amount
 from tests.fakes.fake_node import MODEL, FakeChain, FakeNode
@@ -525,6 +525,21 @@ async def test_offer__not_signed_by_the_chains_operator__is_refused(bench):
     with pytest.raises(UntrustedProvider, match="operator key"):
         await bench.client(node).complete(CHAT)
     assert node.posts == 0
+
+
+async def test_chain__down__what_it_said_serves_for_an_hour(bench):
+    node = await bench.node()
+    client = bench.client(node)
+    await client.complete(CHAT)
+    bench.chain.is_down = True
+    bench.clock.at += 3_000
+    await client.complete(CHAT)
+    bench.clock.at += 700
+    with pytest.raises(ChainUnavailable):
+        await client.complete(CHAT)
+    bench.chain.is_down = False
+    await client.complete(CHAT)
+    assert node.charged == 3 * PRICE
 
 
 async def test_node__refuses_the_body__its_own_error_is_handed_on(bench):
