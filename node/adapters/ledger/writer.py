@@ -141,6 +141,7 @@ class Writer:
             self._write_singly(group, exc)
         else:
             self._linger = LINGER_SECONDS
+            self._clear_doubts(group, answers)
             self._resolve(group, answers)
 
     def _commit_surely(self, group: Sequence[Operation]) -> list[Answer]:
@@ -155,6 +156,13 @@ class Writer:
         except self._errors:
             self.doubtful += [operation.admission for operation in group if isinstance(operation, Admit)]
             raise
+
+    def _clear_doubts(self, group: Sequence[Operation], answers: Sequence[Answer]) -> None:
+        """What was admitted after all (singly, or by a retry) is being served: nobody may close it as abandoned."""
+        if self.doubtful:
+            pairs = zip(group, answers, strict=True)
+            served = [one.admission for one, answer in pairs if isinstance(one, Admit) and answer is None]
+            self.doubtful = [admission for admission in self.doubtful if admission not in served]
 
     def _commit(self, group: Sequence[Operation]) -> list[Answer]:
         kept, self._memory.working = self._memory.working, None  # what a failed batch has touched is no truth any more
