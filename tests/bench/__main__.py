@@ -149,6 +149,14 @@ def show(console: Console, samples: Mapping[str, Mapping[str, Sample]], rows: li
     console.print(goals)
 
 
+def measured_gas(folder: Path) -> dict[str, float]:
+    """What the contracts' own suite wrote, if it has run."""
+    table = folder / "gas.json"
+    if not table.exists():
+        return {}
+    return {"gas": float(json.loads(table.read_text())["gas_per_lane_batch50"])}
+
+
 def save(out: Path, result: dict) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -180,6 +188,7 @@ def main() -> int:
             }
         finally:
             bench.stop()
+    alone |= measured_gas(options.out)
     rows = targets(samples, alone)
     result = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
