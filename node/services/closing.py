@@ -9,7 +9,7 @@ import logging
 from node.core.account import Admission, Outcome
 from node.core.billing import Ending, Prices, settle_outcome
 from node.core.choices import response_hash
-from node.core.errors import EngineFailed, LedgerUnavailable
+from node.core.errors import Broken, EngineFailed, LedgerUnavailable
 from node.core.messages import Receipt
 from node.core.types import Micros, TokenCount
 from node.services.parts import Parts
@@ -49,7 +49,11 @@ class Closer:
         """Zero-charge `failed` receipts for requests whose worker's lease has expired (rule 4); how many."""
         abandoned = await self._parts.ledger.load_abandoned()
         for admission in abandoned:
-            receipt = await self._parts.ledger.close(admission, _nothing_delivered(admission), self._now())
+            try:
+                receipt = await self._parts.ledger.close(admission, _nothing_delivered(admission), self._now())
+            except Broken:  # one lane that does not add up must not keep the others' reservations
+                log.exception("request %s cannot be closed", admission.request_id.hex())
+                continue
             await self.sign(receipt)
         return len(abandoned)
 

@@ -1,6 +1,6 @@
 """Server-sent events as bytes: passed on untouched, except for the tail, which waits for the receipt.
 
-Looks for three byte patterns and parses nothing else. They cannot stand inside a text of the answer, where JSON escapes
+Looks for a few byte patterns and parses nothing else. They cannot stand inside a text of the answer, where JSON escapes
 every quote. Whole events only are passed on, so that our own lines never fall into the middle of one.
 """
 
