@@ -5,7 +5,9 @@ Parses arguments and prints; the simulation is in `node/sim`.
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -67,7 +69,7 @@ def simulate(  # one parameter an option
     latency: Annotated[float, typer.Option(min=0, help="One-way network delay in seconds.")] = 0.01,
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of bids' messages lost.")] = 0.0,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON ('-' for stdout).")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     resume: Annotated[bool, typer.Option(help="Keep finished runs in .cache/sim and read them back.")] = True,
 ) -> None:
     """Compare systems on the same requests and seeds.
@@ -88,13 +90,16 @@ def simulate(  # one parameter an option
     if slo:
         scenario = _with_thresholds(scenario, slo)
     todo = [Job(scenario, name, seed) for seed in range(1, seeds + 1) for name in names]
-    groups = by_system(with_progress(run_all(todo, jobs, STORE if resume else None), len(todo)))
-    body = as_json(groups)
+    _show(scenario, by_system(with_progress(run_all(todo, jobs, STORE if resume else None), len(todo))), out)
+
+
+def _show(scenario: Scenario, groups: dict[str, list[Done]], out: Path | None) -> None:
+    body = json.dumps(as_json(groups), indent=1)
     if out is not None and str(out) == "-":
-        typer.echo(json.dumps(body, indent=1))
+        typer.echo(body)
         return
     if out is not None:
-        out.write_text(json.dumps(body, indent=1))
+        out.write_text(body + "\n")
     Console().print(_table(scenario, groups))
 
 
@@ -142,7 +147,12 @@ def bench(
 
     Example: python scripts/simulate.py bench --nodes 1000 --requests 1000000
     """
-    from node.sim.experiments.scale import RATE, measure, scale_section  # noqa: PLC0415  # needs matplotlib too
+    from node.sim.experiments.scale import (  # noqa: PLC0415  # needs matplotlib too
+        MILLION,
+        RATE,
+        measure,
+        scale_section,
+    )
 
     points = []
     for size in (int(part) for part in nodes.split(",")):
@@ -156,7 +166,9 @@ def bench(
     if out is not None:
         section = scale_section(points, out)
         (out / "data").mkdir(parents=True, exist_ok=True)
-        (out / "data" / "scale-bench.json").write_text(json.dumps(section.numbers, indent=1))
+        name = MILLION if points[-1].requests >= 900_000 else "scale-bench.json"
+        numbers = asdict(points[-1]) if name == MILLION else section.numbers
+        (out / "data" / name).write_text(json.dumps(numbers, indent=1) + "\n")
     ratio = points[-1].micros_per_request / points[0].micros_per_request
     typer.echo(f"sim-bench: sizes {len(points)}, largest {points[-1].nodes}, cost ratio {ratio:.2f}")
 

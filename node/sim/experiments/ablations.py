@@ -45,7 +45,7 @@ amounts to.
 
 def ablations(options: Options) -> Section:
     """Run and report."""
-    runs = {name: run_variants(options, paper_scenario(name), VARIANTS) for name in SETTINGS}
+    runs = {name: run_variants(options, paper_scenario(name), VARIANTS, min(options.seeds, 5)) for name in SETTINGS}
     rows = []
     for variant in VARIANTS:
         cells = [variant.label]

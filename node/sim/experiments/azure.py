@@ -20,9 +20,9 @@ THRESHOLDS = (5.0, 10.0, 20.0, 40.0)
 CURVE = tuple(step / 2 for step in range(2, 81))
 SYSTEMS = ("single", "central", "central-oracle", "random", "power-of-two", "paper", "adaptive")
 TEXT = """\
-Four RTX 4090 with Llama-3.1-8B; each seed takes another window of seven and a half minutes of the trace (before the load factor) and
-lays it over the nodes in unequal shares that rotate, so that every node has its rush. `paper` decides one request a
-node every half second (its published tick), which at these rates is itself the bottleneck.
+Four RTX 4090 with Llama-3.1-8B; each seed takes another window of seven and a half minutes of the trace (before the
+load factor) and lays it over the nodes in unequal shares that rotate, so that every node has its rush. `paper`
+decides one request a node every half second (its published tick), which at these rates is itself the bottleneck.
 """
 
 

@@ -26,7 +26,7 @@ SHIPPED = {
 }
 PAPER_STAKE = 100
 TEXT = f"""\
-Net gain per duel in base units of a request's fee / 10 (a request costs {REQUEST_FEE}), against playing honestly.
+Net gain per duel in base units (a request costs {REQUEST_FEE}), against playing honestly.
 `executor`: the coalition has one executor and some judges. `self-dealing`: it also has the dispatcher, and opens
 duels it would not otherwise open. `grinding`: the same as `executor` with two tries at the judges (one block
 withheld, D7). `shield`: the executor really is worse and wants to escape the slash. A wrong verdict is appealed
@@ -126,44 +126,33 @@ def count_profitable(rows: list[tuple[str, float, Earned]]) -> int:
 def coalitions(options: Options) -> Section:  # noqa: ARG001  # every experiment takes the options
     """The table, and the paper's line for comparison."""
     found = all_attacks()
-    rows = [
-        (
-            name,
-            f"{share:.0%}",
-            f"{control_chance(SHIPPED[name].judges, SHIPPED[name].agreement, share):.2%}",
-            *(f"{gain:+.2f}" for gain in (earned.executor, earned.self_dealing, earned.grinding, earned.shield)),
-            f"{earned.break_even_appeals:.0%}",
-        )
-        for name, share, earned in found
-    ]
-    rows.extend(
-        (
-            f"the paper's rule, stake {PAPER_STAKE}, majority of 3",
-            f"{share:.0%}",
-            f"{control_chance(3, 2, share):.2%}",
-            f"{control_chance(3, 2, share) * PAPER_STAKE:+.2f}",
-            f"{PAPER_STAKE - 2 * float(REQUEST_FEE):+.2f}",
-            "-",
-            f"{control_chance(3, 2, share) * PAPER_STAKE:+.2f}",
-            "no appeal",
-        )
-        for share in SHARES
-    )
-    heading = (
-        "setting",
-        "share",
-        "controls verdict",
-        "executor",
-        "self-dealing",
-        "grinding",
-        "shield",
-        "break-even appeals",
-    )
+    rows = [_our_row(name, share, earned) for name, share, earned in found]
+    rows.extend(_paper_row(share) for share in SHARES)
+    columns = ("executor", "self-dealing", "grinding", "shield", "break-even appeals")
     return Section(
         slug="coalitions",
         title="Coalitions against duels",
         answers="net gain of a 20-40 % coalition of dispatcher, executor and judges (stated by nobody)",
         text=TEXT,
-        tables=(Table(heading, tuple(rows)),),
+        tables=(Table(("setting", "share", "controls verdict", *columns), tuple(rows)),),
         numbers={"profitable": count_profitable(found), "settings": len(SHIPPED) * len(SHARES)},
     )
+
+
+def _our_row(name: str, share: float, earned: Earned) -> tuple[str, ...]:
+    chance = control_chance(SHIPPED[name].judges, SHIPPED[name].agreement, share)
+    gains = (earned.executor, earned.self_dealing, earned.grinding, earned.shield)
+    return (
+        name,
+        f"{share:.0%}",
+        f"{chance:.2%}",
+        *(f"{gain:+.2f}" for gain in gains),
+        f"{earned.break_even_appeals:.0%}",
+    )
+
+
+def _paper_row(share: float) -> tuple[str, ...]:
+    chance = control_chance(3, 2, share)
+    gain, alone = f"{chance * PAPER_STAKE:+.2f}", f"{PAPER_STAKE - 2 * float(REQUEST_FEE):+.2f}"
+    name = f"the paper's rule, stake {PAPER_STAKE}, majority of 3"
+    return name, f"{share:.0%}", f"{chance:.2%}", gain, alone, "-", gain, "no appeal"

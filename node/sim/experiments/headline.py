@@ -27,7 +27,7 @@ def headline(options: Options) -> Section:
         title="The paper's settings S1-S4",
         answers="Mean latency table, SLO figures and the two headline claims (1.5x SLO attainment, -27.6 % latency)",
         text=TEXT,
-        tables=(_latency_table(runs), _tail_table(runs), _slo_table(runs), _limit_table(runs)),
+        tables=(_target_table(runs), _latency_table(runs), _tail_table(runs), _slo_table(runs), _limit_table(runs)),
         figures=(
             Figure("slo_curves.png", "SLO attainment over the threshold; every request is in the denominator."),
             Figure("latency_bars.png", "Mean latency with 95 % intervals over seeds."),
@@ -41,7 +41,45 @@ Calibration: one answer-length median for all settings, chosen on the training s
 the published 200 s; S2's unpublished schedule and S3's tensor-parallel efficiency chosen so that their `single`
 lands near the published 227 s and 238 s. Nothing else was fitted to the paper. On the test seeds `single` differs
 from the target by the luck of the arrivals.
+
+What is reproduced of WWW.Serve: its gain over `single` in S1 (published -8.0 %) within the interval; in S2 somewhat
+less than published (-25.6 %), in S3 somewhat more (-16.7 %). What is not: the published WWW.Serve beats its central
+baseline in S1 and S3; here `central` is a little better everywhere, because ours reads the engines' state without
+delay.
+
+Where the limit is near: `random` and `power-of-two` already take most of the mean in S1 to S3 (nearly equal engines,
+long answers). What `adaptive` adds is the tail in S3 and S4, fewer moves, and no dependence on honest queue lengths;
+in S2 the p99 of `power-of-two` is a little better. Its p99 stays 4 to 10 % behind the oracle's, which knows how long
+each answer will get.
 """
+
+
+AIMS = {"S1": (1.4, -0.19), "S2": (1.4, -0.27), "S3": (1.2, -0.15)}
+"""What we set out to reach: attainment over `single` at the best threshold, mean latency against `single`."""
+
+
+def _target_table(runs: Mapping[str, Groups]) -> Table:
+    """The figures to reach, and whether they were."""
+    rows = []
+    for name, groups in runs.items():
+        ours, single, oracle = groups["adaptive"], groups["single"], groups["central-oracle"]
+        _, ratio, _ = best_ratio(ours, single)
+        change, gap = relative(ours, single), relative(ours, oracle)
+        areas = mean_of([area(done) for done in ours]) / mean_of([area(done) for done in oracle]) - 1.0
+        rivals = [relative(ours, groups[rival], figure) for rival in ("paper", "central") for figure in ("mean", "p99")]
+        ratio_aim, change_aim = (f"{AIMS[name][0]}x", f"{AIMS[name][1]:.0%}") if name in AIMS else ("-", "-")
+        rows.append(
+            (
+                name,
+                f"{ratio:.2f}x (aim {ratio_aim})",
+                f"{percent(change)} (aim {change_aim})",
+                "yes" if all(rival.high < 0 for rival in rivals) else "no",
+                f"{percent(gap)} (aim within 3 %)",
+                f"{areas:+.1%} (aim within 2 %)",
+            )
+        )
+    against = ("mean and p99 better than `paper` and `central`", "mean against oracle", "SLO area against oracle")
+    return Table(("setting", "SLO attainment over single", "mean against single", *against), tuple(rows))
 
 
 def _latency_table(runs: Mapping[str, Groups]) -> Table:

@@ -14,7 +14,7 @@ from node.sim.workload import SHAREGPT, Phase, poisson_arrivals
 
 NODES = 6
 LIAR = NODES - 1
-SECONDS = 300.0
+SECONDS = 200.0
 CLAIM = 5.0
 WINDOW = 40
 TEXT = """\

@@ -33,6 +33,11 @@ sequential test at 1 % / 5 % against a win rate of 40 %; a kind that merely lose
 rated lower, not convicted. Judges: right with probability .8; one duel in two that a judge sees has a known answer
 (a canary); lazy judges flip a coin. A judge's test reads canaries and agreement with the *other* judges (its own
 vote would help to make the verdict it is compared with).
+
+Read with care: under our terms duels cost every executor on average, the worse ones more, because more than half of
+a slash goes to judges and the burn. It is the price of being checked: at a duel rate of 10 % some 3 % of what
+requests cost for the best kind and 6 % for the worst (a lower loser's slash makes it less). A judge right only four
+times in five about breaks even; a careless one loses and is out within some twenty duels.
 """
 
 
@@ -61,7 +66,7 @@ def fit_field(rates: Mapping[str, float]) -> Field:
 
 def quality(options: Options) -> Section:
     """Run and report."""
-    duels = options.scaled(3_000, 600)
+    duels = options.scaled(1_200, 600)
     fields = {"models": fit_field(MODELS), "quantisations": fit_field(QUANTISATIONS)}
     published = {"models": MODELS, "quantisations": QUANTISATIONS}
     rows, curves = [], {}

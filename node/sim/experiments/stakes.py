@@ -14,8 +14,8 @@ from node.sim.stats import Interval, interval
 from node.sim.workload import SHAREGPT, Phase, poisson_arrivals, stream
 
 NODES = 16
-SECONDS = 100.0
-JOIN_AT = 30.0
+SECONDS = 60.0
+JOIN_AT = 20.0
 IDENTITIES = 20
 TEXT = """\
 Sixteen equal RTX 4090, of which only the first four have users, so that most work is offloaded; stakes 1, 2, 4, ...
