@@ -33,6 +33,7 @@ from node.ports import Tower
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
+from node.services.ledger_rows import LedgerRows
 from node.services.offers import OfferBook, SignedOffer
 from node.services.parts import Parts, ServeSettings
 from node.services.readiness import Readiness
@@ -283,6 +284,7 @@ def _api(base: Foundation, parts: Parts, serving: Serving, resync: Resync) -> Fa
             metrics=base.metrics,
             payee=base.payee,
             resync=resync,
+            ledger_rows=LedgerRows(base.books.pages),
         )
     )
 

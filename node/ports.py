@@ -10,6 +10,7 @@ from node.core.folds import PayeeView, ProviderView
 from node.core.messages import Claim, Offer, Receipt, Voucher
 from node.core.pushes import HeldClaim
 from node.core.recovery import LaneGap, Mark, SettledClaim
+from node.core.rows import RowCursor, RowFilters, RowKind, RowPage
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import (
     Attempt,
@@ -242,6 +243,13 @@ class ChainBook(Protocol):
         """Every listed provider at the finalised block."""
 
 
+class LedgerPages(Protocol):
+    """The books for auditors: public columns (core.rows.COLUMNS), oldest first, pages by key."""
+
+    async def load_page(self, kind: RowKind, filters: RowFilters, after: RowCursor, limit: int) -> RowPage:
+        """Up to `limit` rows (at most LONGEST_PAGE) behind `after`. Raises LedgerUnavailable."""
+
+
 class SettlementBook(Protocol):
     """The payee's side of settling: what is unclaimed and which claims were signed."""
 
@@ -389,6 +397,7 @@ __all__ = [
     "Exchange",
     "HighWaterMark",
     "Ledger",
+    "LedgerPages",
     "Offers",
     "Outbox",
     "RecoveryBook",

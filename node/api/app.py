@@ -14,12 +14,14 @@ from starlette.types import Receive, Scope, Send
 from node.api.errors import error_document, retry_after, shown
 from node.api.hot import PaidRoutes
 from node.api.lanes import lane_routes
+from node.api.ledger_rows import ledger_routes
 from node.api.metrics import Metrics
 from node.api.reads import offer_routes, receipt_routes
 from node.core.errors import BadRequest, NotFound, WwwserveError
 from node.core.prompt import CHAT, COMPLETION
 from node.core.types import Address
 from node.services.chain_view import ChainView
+from node.services.ledger_rows import LedgerRows
 from node.services.offers import OfferBook
 from node.services.readiness import Readiness
 from node.services.receipts import Receipts
@@ -41,6 +43,7 @@ class ApiServices:
     metrics: Metrics
     payee: Address
     resync: Resync | None = None
+    ledger_rows: LedgerRows | None = None
 
 
 class NodeApi(FastAPI):
@@ -64,6 +67,8 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
     app.include_router(receipt_routes(services.receipts, services.chain, services.payee))
     if services.resync is not None:
         app.include_router(lane_routes(services.resync))
+    if services.ledger_rows is not None:
+        app.include_router(ledger_routes(services.ledger_rows))
     _add_operator_routes(app, services)
     add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)

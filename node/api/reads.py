@@ -26,7 +26,8 @@ def _bytes(text: str, length: int, what: str) -> bytes:
         raise BadRequest(exc.message, param=what) from exc
 
 
-def _address(text: str, what: str) -> Address:
+def address_of_query(text: str, what: str) -> Address:
+    """Raises BadRequest naming the parameter."""
     return Address(_bytes(text, 20, what))
 
 
@@ -71,12 +72,12 @@ def receipt_routes(receipts: Receipts, chain: ChainView, payee: Address) -> APIR
 
     def key_of(payer: str, lane: str, generation: int | None) -> LaneKey:
         present = chain.payee_view.generation if generation is None else generation
-        return LaneKey(_address(payer, "payer"), payee, _address(lane, "lane"), present)
+        return LaneKey(address_of_query(payer, "payer"), payee, address_of_query(lane, "lane"), present)
 
     @router.get("/v1/receipts/{request_id}")
     async def get_receipt(request_id: str, payer: str, lane: str) -> dict[str, Any]:
         found = _b32(request_id, "request_id")
-        return await receipts.by_id(_address(payer, "payer"), _address(lane, "lane"), found)
+        return await receipts.by_id(address_of_query(payer, "payer"), address_of_query(lane, "lane"), found)
 
     @router.get("/v1/receipts")
     async def list_receipts(

@@ -31,6 +31,7 @@ from node.ports import Ledger
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
+from node.services.ledger_rows import LedgerRows
 from node.services.offers import OfferBook, SignedOffer
 from node.services.parts import Parts, ServeSettings
 from node.services.readiness import Readiness
@@ -202,6 +203,7 @@ async def _assemble(options: LabOptions, clock: SystemClock, books: Books, engin
         readiness=Readiness(parts, serving, dict),
         metrics=metrics,
         payee=PAYEE,
+        ledger_rows=LedgerRows(books.pages),
     )
     return _Node("", offer, serving, books.ledger, book, engines, app=create_app(services))
 

@@ -7,6 +7,7 @@ from node.adapters.ledger.high_water import HighWater
 from node.adapters.ledger.ledger import SqlLedger
 from node.adapters.ledger.offers import KeptOffer, SqlOffers
 from node.adapters.ledger.outbox import SqlOutbox
+from node.adapters.ledger.pages import SqlLedgerPages
 from node.adapters.ledger.queries import LedgerQueries
 from node.adapters.ledger.recovery_book import SqlRecoveryBook
 from node.adapters.ledger.schema import downgrade, migrate, open_engine
@@ -27,6 +28,7 @@ class Books:
     recovery: SqlRecoveryBook
     offers: SqlOffers
     queries: LedgerQueries
+    pages: SqlLedgerPages
 
     @property
     def high_water(self) -> HighWater:
@@ -54,6 +56,7 @@ def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWa
         recovery=SqlRecoveryBook(store),
         offers=SqlOffers(store),
         queries=LedgerQueries(store),
+        pages=SqlLedgerPages(store),
     )
 
 
@@ -63,6 +66,7 @@ __all__ = [
     "KeptOffer",
     "SqlChainBook",
     "SqlLedger",
+    "SqlLedgerPages",
     "SqlOffers",
     "SqlOutbox",
     "SqlRecoveryBook",

@@ -169,6 +169,21 @@ def load_claims(connection: Connection, filters: Filters, after: Cursor, limit: 
     return _page(connection, wanted.where(*wheres).order_by(claim.c.id), limit, ("id", None))
 
 
+def load_vouchers(connection: Connection, filters: Filters, after: Cursor, limit: int) -> Page:
+    """One page of admitted requests, served or not, by their number: the order of admission within a worker's lease."""
+    joined = voucher.join(lane, lane.c.id == voucher.c.lane_id).join(
+        agreement, agreement.c.id == voucher.c.agreement_id
+    )
+    wheres = [*_of_lane(filters, voucher.c.generation), voucher.c.id > after[0]]
+    if filters.since is not None:
+        wheres.append(voucher.c.received_at >= filters.since)
+    if filters.until is not None:
+        wheres.append(voucher.c.received_at < filters.until)
+    terms = [column for column in agreement.c if column.name != "id"]
+    wanted = select(lane.c.payer, lane.c.payee, lane.c.lane, voucher, *terms).select_from(joined)
+    return _page(connection, wanted.where(*wheres).order_by(voucher.c.id), limit, ("id", None))
+
+
 def load_events(connection: Connection, filters: Filters, after: Cursor, limit: int) -> Page:
     """One page of events with their block's time."""
     joined = chain_event.join(chain_block, chain_block.c.hash == chain_event.c.block_hash)
