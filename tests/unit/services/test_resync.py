@@ -198,8 +198,8 @@ async def test_reopen__lost_receipt_unsigned_open_or_of_this_generation__is_refu
     for bad in (replace(good, signature=None), replace(good, receipt=None)):
         with pytest.raises(BadVoucher):
             await make().reopen(replace(ask(last), found=[bad]))
+    foreign = replace(good, admission=replace(good.admission, signature=forged))
     with pytest.raises(WrongSignature):
-        signed = replace(good, admission=replace(good.admission, signature=forged))
-        await make().reopen(replace(ask(last), found=[signed]))
+        await make().reopen(replace(ask(last), found=[foreign]))
     with pytest.raises(BadVoucher):
         await make().reopen(replace(ask(last), found=[stored(receipt(generation=2))]))
