@@ -9,7 +9,7 @@ from node.cli.devmarket.processes import ProcessFailed, answers_ok, wait_until
 from node.core.recovery import INSTRUCTION
 from tests.e2e.recovery_market import ask, buy, copy_database, database_of, put_back, ready, running_market
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def recover(market: Market, provider: Provider, command: str, *more: object) -> dict[str, object]:
@@ -32,12 +32,12 @@ def test_restore__old_backup__refused_recovered_paid_on_and_the_auditor_is_clean
         backup = tmp_path / "backup.db"
         copy_database(database_of(market, provider), backup)
         lost = [buy(market, f"lost {number}") for number in range(4)]
-        wait_until(node, lambda: bool(market.settlements()), 30)
+        wait_until(node, lambda: bool(market.settlements()), 120)
 
         node.kill()
         put_back(backup, database_of(market, provider))
         node = market.launch_provider(provider)
-        wait_until(node, answers_ok(f"{provider.url}/healthz"), 30)
+        wait_until(node, answers_ok(f"{provider.url}/healthz"), 120)
         said = ready(provider)
         assert said["is_ready"] is False
         assert INSTRUCTION in said["problems"]["books"]
@@ -55,7 +55,7 @@ def test_restore__old_backup__refused_recovered_paid_on_and_the_auditor_is_clean
 
         lane = market.client_address
         count = len(market.settlements())
-        wait_until(node, lambda: len(market.settlements()) > count, 30)
+        wait_until(node, lambda: len(market.settlements()) > count, 120)
         audit = market.audit()
         assert audit["findings"] == [], (lane, audit["findings"])
         assert audit["counts"]["violations"] == 0

@@ -11,7 +11,7 @@ from node.cli.devmarket.market import ROOT, Market, Provider
 from node.cli.devmarket.processes import Child, answers_ok, free_port, wait_until
 from tests.e2e.recovery_market import buy, ready, running_market
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 DAY = 86_400
 
 
@@ -24,7 +24,7 @@ def start_tower(market: Market, provider: Provider) -> tuple[Child, str]:
         *("--database", f"sqlite:///{market.plan.folder / 'tower.db'}", "--port", str(port), "--poll-seconds", "0.5"),
     ]
     child, url = market.processes.start("tower", command), f"http://127.0.0.1:{port}"
-    wait_until(child, answers_ok(f"{url}/healthz"), 60)
+    wait_until(child, answers_ok(f"{url}/healthz"), 120)
     return child, url
 
 
@@ -51,7 +51,7 @@ def test_thaw__node_killed__tower_claims_everything_that_was_pushed(tmp_path: Pa
         market.prepay()
         market.start_gateway()
         owed = int([buy(market, f"words {number}") for number in range(4)][-1]["cumulative"])
-        wait_until(node, lambda: held(url, provider) == owed, 30)
+        wait_until(node, lambda: held(url, provider) == owed, 120)
         assert market.settlements() == []
         node.kill()
 
@@ -64,7 +64,7 @@ def test_thaw__node_killed__tower_claims_everything_that_was_pushed(tmp_path: Pa
         time.sleep(3)
         assert market.settlements() == [], "the node has the first half of the window for itself"
         market.chain.call("evm_increaseTime", hex(DAY // 2 + 60))
-        wait_until(tower, lambda: bool(market.settlements()), 60)
+        wait_until(tower, lambda: bool(market.settlements()), 120)
         assert earned(market, provider) == owed
 
         node = market.launch_provider(provider)  # it reads some hundred blocks first
@@ -78,5 +78,5 @@ def test_start__tower_is_silent__nothing_is_sold_until_it_answers(tmp_path: Path
         (provider,) = market.providers
         market.processes.environment = {"WWWSERVE_TOWERS": f"http://127.0.0.1:{free_port()}"}
         node = market.launch_provider(provider)
-        wait_until(node, answers_ok(f"{provider.url}/healthz"), 60)
+        wait_until(node, answers_ok(f"{provider.url}/healthz"), 120)
         assert "watchtower" in ready(provider)["problems"]["books"]
