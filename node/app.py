@@ -228,7 +228,11 @@ def _settler(base: Foundation) -> Settler:
         domain=base.deployment.domain,
         payee=base.payee,
         sender=base.gas_key.address,
-        policy=SettlePolicy(Amount(settings.currency_per_native), Amount(settings.settle_threshold)),
+        policy=SettlePolicy(
+            currency_per_native=Amount(settings.currency_per_native),
+            threshold=Amount(settings.settle_threshold),
+            max_fee_per_gas=settings.max_fee_gwei * GWEI,
+        ),
         towers=base.towers,
     )
 

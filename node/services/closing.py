@@ -58,16 +58,28 @@ class Closer:
         return len(abandoned)
 
     async def retry_unclosed(self) -> int:
-        """Write the charges that could not be written before; how many are still waiting."""
-        waiting, self._unclosed = self._unclosed, []
-        for admission, outcome in waiting:
-            try:
-                self._parts.lease.check(admission.lease)
-                await self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
-            except LedgerUnavailable:
-                if admission.lease == self._parts.lease.epoch:
-                    self._unclosed.append((admission, outcome))
+        """Write the charges that could not be written before, each once; how many are still waiting.
+
+        A charge leaves the list only after its own attempt: whatever stops this run must not lose the others.
+        """
+        for _ in range(len(self._unclosed)):
+            admission, outcome = self._unclosed[0]
+            is_waiting = not await self._is_settled(admission, outcome)
+            del self._unclosed[0]
+            if is_waiting:
+                self._unclosed.append((admission, outcome))
         return len(self._unclosed)
+
+    async def _is_settled(self, admission: Admission, outcome: Outcome) -> bool:
+        """Whether nothing more can be done about this charge: written, or no longer ours to write."""
+        try:
+            self._parts.lease.check(admission.lease)
+            await self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
+        except LedgerUnavailable:
+            return admission.lease != self._parts.lease.epoch
+        except Broken:
+            log.exception("the charge of request %s cannot be written", admission.request_id.hex())
+        return True
 
     async def _write(self, admission: Admission, outcome: Outcome) -> Receipt:
         for delay in (*RETRY_SECONDS, None):

@@ -32,8 +32,6 @@ PASSED = frozenset(
         "logit_bias",
         "response_format",
         "structured_outputs",
-        "min_tokens",
-        "ignore_eos",
         "top_logprobs",
         "logprobs",
     },
@@ -68,10 +66,13 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "add_special_tokens": (),
     "include_reasoning": (),
     "return_token_ids": (False,),
+    "ignore_eos": (False,),
+    "min_tokens": (0,),
     "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True,),
 }
-"""Refused unless they say what is done anyway: each can bill or emit more than one choice, or change the prompt."""
+"""Refused unless they say what is done anyway: each can bill or emit more than one choice, change the prompt, or (the
+last two before the special tokens) make the engine work for tokens that have no text and so are never billed."""
 OURS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
 STREAM_OPTIONS = frozenset({"include_usage", "continuous_usage_stats"})
 

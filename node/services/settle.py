@@ -31,6 +31,8 @@ class SettlePolicy:
     currency_per_native: Amount
     threshold: Amount
     gas_per_row: int = 40_000
+    max_fee_per_gas: int = 200 * 10**9
+    """Wei. More is never paid, so an endpoint that names an absurd price must not stop settling (threat I3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Settler:
             return Settlement()
         fees = await self.chain.fetch_fees()
         gas = GasTerms(
-            max_fee_per_gas=fees.base_fee + fees.tip,
+            max_fee_per_gas=min(fees.base_fee + fees.tip, self.policy.max_fee_per_gas),
             currency_per_native=self.policy.currency_per_native,
             gas_per_row=self.policy.gas_per_row,
             threshold=self.policy.threshold,

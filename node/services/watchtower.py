@@ -1,7 +1,7 @@
 """A watchtower: keeps the newest claim of each lane, and claims for the payee when a payer thaws and its node does not.
 
 Whoever runs it can steal nothing (the escrow pays the payee alone) and learns totals, not prompts. A push is
-authenticated by the claim's own signature: only the payee's operator can make one, and only a lane can have signed its ceiling.
+authenticated by the claim's own signature: only the payee's operator can make one, only a lane its ceiling.
 """
 
 from collections.abc import Sequence

@@ -133,11 +133,6 @@ async def test_lease_lost__the_answer_ends_without_a_receipt(lab: Lab) -> None:
     assert "wwwserve-receipt" not in reply.text
 
 
-async def test_abandoned_requests__are_closed_without_charge(lab: Lab) -> None:
-    closer = lab.node.serving.closer
-    assert await closer.close_abandoned() == 0
-
-
 async def raw(lab: Lab, data: bytes, seconds: float = 3.0) -> bytes:
     """Send bytes, read until the node closes or falls silent."""
     host, port = lab.node.base_url.removeprefix("http://").split(":")

@@ -17,6 +17,8 @@ class Load:
     model: str
     workers: int
     seed: int
+    pause: float = 0.4
+    """Seconds a worker rests at most after an answer: every audit re-checks all receipts so far."""
     seen: Counter[str] = field(default_factory=Counter)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Load:
                 try:
                     await self._ask(client, dice)
                     self.seen["answered"] += 1
+                    await asyncio.sleep(dice.uniform(0, self.pause))
                 except openai.APIError as exc:
                     self.seen[type(exc).__name__] += 1
                     await asyncio.sleep(0.05)

@@ -6,7 +6,7 @@ from node.adapters.keys import LocalSigner, Secret, recover
 from node.core.merkle import Peaks, leaf_hash
 from node.core.messages import Receipt
 from node.core.settlement import DueLane, Trigger
-from node.core.transactions import ClaimPreview, TxState
+from node.core.transactions import ClaimPreview, Fees, TxState
 from node.core.types import Address, Amount, LaneKey, Micros, Seconds, Signature
 from node.services.sender import Sender
 from node.services.settle import SettlePolicy, Settler
@@ -153,6 +153,13 @@ async def test_settle__gas_costs_more_than_it_brings__waits_unless_forced() -> N
     assert (await bench.settler(currency_per_native=10**9).settle()).outbox_ids == ()
     assert (await bench.settler(currency_per_native=10**9).settle(Trigger.CATCH_UP)).outbox_ids == ()
     assert (await bench.settler(currency_per_native=10**9).settle(Trigger.FORCED)).outbox_ids == (1,)
+
+
+async def test_settle__endpoint_names_an_absurd_gas_price__the_cap_decides() -> None:
+    bench = Bench()
+    bench.add_lane(1, [10**9])
+    bench.chain.fees = Fees(base_fee=10**24, tip=0)
+    assert (await bench.settler(currency_per_native=10**9).settle()).outbox_ids == (1,)
 
 
 async def test_settle__a_thaw_runs__the_wish_carries_its_deadline() -> None:
