@@ -11,8 +11,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.sqlite import insert
 
+from node.client import statements as hot
 from node.client import tables, wallet
-from node.client.rows import Origin, is_lane, is_request, key_of, lane_values, purchase_of, purchase_values, purse_of
+from node.client.rows import (
+    Origin,
+    is_lane,
+    is_request,
+    key_of,
+    lane_values,
+    purchase_of,
+    purchase_values,
+    purse_of,
+    request_values,
+)
 from node.client.verify import Delivered, Problem, check_neighbours
 from node.client.wallet import Limits, Purchase, PurchaseState, Purse, Spend
 from node.core.messages import Receipt
@@ -65,7 +76,7 @@ class Books:
 
     def load_purse(self, key: LaneKey) -> Purse:
         """The purse of a lane and generation; a new one continues the lane's last generation."""
-        row = self._db.execute(select(tables.purse).where(*is_lane(tables.purse, key))).first()
+        row = self._db.execute(hot.PURSE, lane_values(key)).first()
         reason = self._stop_reason(key)
         if row is not None:
             return replace(purse_of(row), stopped=reason)
@@ -79,40 +90,23 @@ class Books:
         return [replace(purse_of(row), stopped=self._stop_reason(key_of(row))) for row in rows]
 
     def _newest_purse(self, key: LaneKey) -> Purse | None:
-        table = tables.purse
-        same = (table.c.payer == key.payer, table.c.payee == key.payee, table.c.lane == key.lane)
-        query = select(table).where(*same, table.c.generation < key.generation).order_by(table.c.generation.desc())
-        row = self._db.execute(query.limit(1)).first()
+        row = self._db.execute(hot.EARLIER_PURSE, lane_values(key)).first()
         return None if row is None else purse_of(row)
 
     def _stop_reason(self, key: LaneKey) -> str:
-        table = tables.stopped
-        query = select(table.c.reason).where(table.c.payer == key.payer, table.c.payee == key.payee)
-        return self._db.execute(query).scalar() or ""
+        return self._db.execute(hot.STOP_REASON, lane_values(key)).scalar() or ""
 
     def save_purse(self, purse: Purse) -> None:
         """Write the totals."""
-        totals = {
-            "base": purse.base,
-            "ceiling": purse.ceiling,
-            "heard": purse.heard,
-            "explained": purse.explained,
-            "verified": purse.verified,
-            "in_flight": purse.in_flight,
-            "gap_since": purse.gap_since,
-        }
-        statement = insert(tables.purse).values(**lane_values(purse.key), **totals)
-        keys = ["payer", "payee", "lane", "generation"]
-        self._db.execute(statement.on_conflict_do_update(index_elements=keys, set_=totals))
+        totals = {name: getattr(purse, name) for name in hot.TOTALS}
+        self._db.execute(hot.SAVE_PURSE, {**lane_values(purse.key), **totals})
 
     def load_spend(self, day: int) -> Spend:
         """What a day has cost so far."""
-        query = select(tables.spend.c.amount).where(tables.spend.c.day == day)
-        return Spend(day, Amount(self._db.execute(query).scalar() or 0))
+        return Spend(day, Amount(self._db.execute(hot.SPEND, {"day": day}).scalar() or 0))
 
     def _save_spend(self, spend: Spend) -> None:
-        statement = insert(tables.spend).values(day=spend.day, amount=spend.amount)
-        self._db.execute(statement.on_conflict_do_update(index_elements=["day"], set_={"amount": spend.amount}))
+        self._db.execute(hot.SAVE_SPEND, {"day": spend.day, "amount": spend.amount})
 
     # ---------------------------------------------------------------------------------------------- purchases
 
@@ -122,7 +116,7 @@ class Books:
         after, spent = wallet.begin(purse, spend, purchase, limits)
         self.save_purse(after)
         self._save_spend(spent)
-        self._db.execute(insert(tables.purchase).values(**purchase_values(purchase, origin)))
+        self._db.execute(hot.ADD_PURCHASE, purchase_values(purchase, origin))
         return after
 
     def raise_ceiling(self, key: LaneKey, wanted: Amount, limits: Limits) -> Purse:
@@ -162,9 +156,8 @@ class Books:
         return dropped
 
     def _save_state(self, purchase: Purchase) -> None:
-        table = tables.purchase
-        update = table.update().where(*is_request(table, purchase.key, purchase.request_id))
-        self._db.execute(update.values(state=purchase.state.value))
+        old = {f"old_{name}": value for name, value in request_values(purchase.key, purchase.request_id).items()}
+        self._db.execute(hot.SAVE_STATE, {**old, "state": purchase.state.value})
 
     def save_seen(self, purchase: Purchase, seen: Delivered) -> None:
         """How much of a cut answer came: what a late receipt will be compared with."""
@@ -174,7 +167,7 @@ class Books:
 
     def load_purchase(self, key: LaneKey, request_id: Bytes32) -> Held | None:
         """One request by its id, unique within (payer, lane)."""
-        row = self._db.execute(select(tables.purchase).where(*is_request(tables.purchase, key, request_id))).first()
+        row = self._db.execute(hot.PURCHASE, request_values(key, request_id)).first()
         return None if row is None else self._held(row)
 
     def load_open(self) -> list[Held]:
@@ -190,10 +183,7 @@ class Books:
         return [self._held(row) for row in self._db.execute(query).all()]
 
     def _held(self, row: Row[Any]) -> Held:
-        table = tables.receipt
-        found = self._db.execute(
-            select(table.c.message, table.c.signature).where(*is_request(table, key_of(row), row.request_id)),
-        ).first()
+        found = self._db.execute(hot.RECEIPT, request_values(key_of(row), row.request_id)).first()
         origin = Origin(row.url, row.path, row.body_hash, row.retry_key, row.created_at)
         held = Held(purchase_of(row), origin, Delivered(row.tokens_seen, hung_up=bool(row.hung_up)))
         if found is None:
@@ -247,20 +237,15 @@ class Books:
             "signature": signature,
             "booked_at": now,
         }
-        self._db.execute(insert(tables.receipt).values(**values))
+        self._db.execute(hot.ADD_RECEIPT, values)
 
     def _credit_later(self, receipt: Receipt, credit: Amount) -> None:
-        table, key = tables.purse, receipt.key
-        same = (table.c.payer == key.payer, table.c.payee == key.payee, table.c.lane == key.lane)
-        for row in self._db.execute(select(table).where(*same, table.c.generation > key.generation)).all():
+        for row in self._db.execute(hot.LATER_PURSES, lane_values(receipt.key)).all():
             self.save_purse(wallet.credit_later(purse_of(row), receipt.charge, credit))
 
     def _neighbours(self, receipt: Receipt) -> tuple[Receipt | None, Receipt | None]:
-        table = tables.receipt
-        lane = is_lane(table, receipt.key)
-        before = select(table.c.message).where(*lane, table.c.seq <= receipt.seq).order_by(table.c.seq.desc())
-        after = select(table.c.message).where(*lane, table.c.seq > receipt.seq).order_by(table.c.seq)
-        texts = [self._db.execute(query.limit(1)).scalar() for query in (before, after)]
+        here = {**lane_values(receipt.key), "seq": receipt.seq}
+        texts = [self._db.execute(query, here).scalar() for query in (hot.RECEIPT_BEFORE, hot.RECEIPT_AFTER)]
         held = [None if text is None else message_from_json(Receipt, json.loads(text)) for text in texts]
         return held[0], held[1]
 
