@@ -164,7 +164,7 @@ class Batch:
         request = ((receipt.payer, receipt.payee, receipt.lane), receipt.request_id)
         voucher_id = self._memory.unsigned.pop(request, None) or self._find_receipt(request)
         if voucher_id is not None:
-            self._signatures.append((voucher_id, operation.signature))
+            self._signatures.append((voucher_id, bytearray(operation.signature)))
 
     def _find_receipt(self, request: Request) -> int | None:
         """A closed request of another process or an earlier life."""

@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
-from node.adapters.ledger import tables
-
 Row = tuple[Any, ...]
 KeyT = TypeVar("KeyT")
 _ROWS = 256
@@ -42,7 +40,6 @@ class Words:
         self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
         self.amount: Callable[[int], str | int] = "%039d".__mod__ if is_sqlite else int
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
-        self.flat = _flat_for_sqlite if is_sqlite else _flat
         self.insert = lru_cache(maxsize=64)(self._insert)
         self.lane = self._text("INSERT INTO lane (payer, payee, lane, claimed) VALUES (?, ?, ?, ?) RETURNING id")
         terms = ("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion")
@@ -112,7 +109,7 @@ class Session:
         while start < len(rows):
             size = min(1 << (len(rows) - start).bit_length() - 1, _ROWS)
             part = rows[start : start + size]
-            self._cursor.execute(self.words.insert(table, size), self.words.flat(part))
+            self._cursor.execute(self.words.insert(table, size), _flat(part))
             start += size
 
     def _copy(self, table: Table, rows: Sequence[Row]) -> None:
@@ -135,16 +132,11 @@ class Session:
             return []
         padded = _padded(rows)
         text = self.words.select_wanted(what, columns, len(padded)) + tail
-        return self.rows(text, self.words.flat(padded))
+        return self.rows(text, _flat(padded))
 
 
 def _flat(rows: Iterable[Row]) -> list[Any]:
     return [value for row in rows for value in row]
-
-
-def _flat_for_sqlite(rows: Iterable[Row]) -> list[Any]:
-    """As `bytearray`: of each `bytes` Python's sqlite3 looks for an adapter, raising and catching an error inside."""
-    return [bytearray(value) if type(value) is bytes else value for row in rows for value in row]
 
 
 def _padded(keys: list[KeyT]) -> list[KeyT]:

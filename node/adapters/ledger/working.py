@@ -172,7 +172,7 @@ def load_requests(session: Session, books: WorkingSet, requests: Iterable[Reques
         lane = books.lanes.get(triple)
         if lane is not None:
             lanes[lane.id] = triple
-            keys.append((lane.id, request_id))
+            keys.append((lane.id, bytearray(request_id)))
     found = session.wanted(VOUCHERS, "voucher.lane_id voucher.request_id", keys)
     return {(lanes[lane_id], Bytes32(bytes(request_id))): number for lane_id, request_id, number in found}
 
