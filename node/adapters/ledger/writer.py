@@ -52,6 +52,7 @@ class Writer:
         self._data_errors: tuple[type[Exception], ...] = (driver.IntegrityError, driver.DataError)
         self._memory = Memory()
         self._waiting: list[Operation] = []
+        self._is_calling = False
         self._signatures: list[Operation] = []
         self._jobs: list[Job] = []
         self._wake = Condition()
@@ -71,6 +72,15 @@ class Writer:
             if self._is_stopping:
                 raise LedgerUnavailable("the ledger is closed")
             self._waiting.append(operation)
+            if self._is_calling:
+                return
+            self._is_calling = True
+        # Once a turn of the loop: waking this thread for every operation makes the two fight for the interpreter.
+        self._loop.call_soon(self._call)
+
+    def _call(self) -> None:
+        with self._wake:
+            self._is_calling = False
             self._wake.notify()
 
     def submit_job(self, job: Job) -> None:
