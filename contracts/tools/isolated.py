@@ -29,10 +29,10 @@ def tool(name: str) -> Path:
     return program
 
 
-def run(name: str, arguments: list[str], output: Path | None = None) -> int:
-    """Runs a tool from the repository's root in forge's analysis profile."""
+def run(name: str, profile: str, arguments: list[str], output: Path | None = None) -> int:
+    """Runs a tool from the repository's root in a profile of foundry.toml."""
     environment = os.environ | {
-        "FOUNDRY_PROFILE": "analysis",
+        "FOUNDRY_PROFILE": profile,
         "PATH": f"{ROOT / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}",
     }
     command = [str(tool(name)), *arguments]

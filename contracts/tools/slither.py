@@ -35,9 +35,10 @@ def main() -> int:
     """Prints what is unexplained; exits 1 if anything is."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "slither.json"
-        arguments = [".", "--foundry-out-directory", "contracts/out-analysis", "--filter-paths", "node_modules|contracts/test"]
+        arguments = [".", "--foundry-out-directory", "contracts/out-analysis"]
+        arguments += ["--filter-paths", "node_modules|contracts/test"]
         arguments += ["--exclude-informational", "--exclude-optimization", "--json", str(report)]
-        run("slither", arguments, Path(folder) / "log")
+        run("slither", "analysis", arguments, Path(folder) / "log")
         if not report.exists():
             sys.stdout.write((Path(folder) / "log").read_text("utf-8")[-3000:])
             return 2

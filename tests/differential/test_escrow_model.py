@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
+from tests.differential.chain import DUELS
 from tests.differential.model import NOBODY, Row, Signed
 from tests.differential.world import MIN_STAKE, TIMES, World
 
@@ -262,8 +263,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule(b=WHO, a=st.integers(0, 8), paid=AMOUNTS, burn=AMOUNTS)
     def slash(self, b: int, a: int, paid: int, burn: int) -> None:
-        from tests.differential.chain import DUELS
-
         caller = DUELS if a < 6 else self.world.everybody[a]
         payee = self.world.payees[b]
 
