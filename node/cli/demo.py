@@ -125,14 +125,16 @@ def _balances(market: Market) -> list[Balance]:
 
 
 def _bought(market: Market, heard: Heard) -> Bought:
+    """By the receipt: an engine's own usage counts the end token, the billing count does not."""
+    provider, receipt = market.receipt_of(str(heard.cost["request_id"]))
     return Bought(
         what=heard.what,
-        provider=market.provider_of(str(heard.cost["request_id"])),
-        prompt_tokens=heard.prompt_tokens,
-        completion_tokens=heard.completion_tokens,
+        provider=provider,
+        prompt_tokens=int(receipt["promptTokens"]),
+        completion_tokens=int(receipt["completionTokens"]),
         price_prompt=PRICE_PROMPT,
         price_completion=PRICE_COMPLETION,
-        charge=int(heard.cost["charge"]),
+        charge=int(receipt["charge"]),
         text=heard.text,
     )
 

@@ -244,13 +244,14 @@ class Market:
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 
-    def provider_of(self, request_id: str) -> str:
-        """Which provider holds the receipt of a request: its own public answer."""
+    def receipt_of(self, request_id: str) -> tuple[str, dict[str, Any]]:
+        """(provider, receipt) of a request, by the providers' own public answer: what was billed, and by whom."""
         for provider in self.providers:
             parameters = {"payer": self.client_address.lower(), "lane": self.client_address.lower()}
             reply = httpx.get(f"{provider.url}/v1/receipts/{request_id}", params=parameters, trust_env=False)
             if reply.status_code == httpx.codes.OK:
-                return provider.name
+                receipt: dict[str, Any] = reply.json()["receipt"]
+                return provider.name, receipt
         raise ProcessFailed(f"no provider shows a receipt for {request_id}")
 
     def settlements(self) -> list[tuple[str, int]]:

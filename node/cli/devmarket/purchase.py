@@ -19,8 +19,6 @@ class Heard:
 
     what: str
     text: str
-    prompt_tokens: int
-    completion_tokens: int
     cost: dict[str, Any]
 
 
@@ -68,4 +66,4 @@ def _heard(what: str, text: str, usage: Any) -> Heard:  # noqa: ANN401 -- the pa
     cost = (usage.model_extra or {}).get("cost")
     if not isinstance(cost, dict):
         raise Broken(f"the {what} came without its cost")
-    return Heard(what, text, usage.prompt_tokens, usage.completion_tokens, cost)
+    return Heard(what, text, cost)
