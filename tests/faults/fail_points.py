@@ -76,7 +76,8 @@ def try_point(market: Market, armed: str, tally: Tally) -> None:
         return
     tally.cases += 1
     audit_into(tally, market, armed)
-    print(f"{armed}: died after {reached:.1f} s, ready again after {tally.restarts[-1]:.1f} s", flush=True)
+    times = f"died after {reached:.1f} s, ready again after {tally.restarts[-1]:.1f} s"
+    print(f"{armed}: {times}, violations so far {tally.violations}", flush=True)
 
 
 def _die_at(market: Market, provider: Provider, armed: str) -> bool:
