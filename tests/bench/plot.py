@@ -22,8 +22,9 @@ def draw(result: dict[str, Any], path: Path) -> None:
         ("stream32", "cpu_per_event", "CPU microseconds an event of a stream"),
     )
     for axis, (scenario, member, title) in zip(axes, charts, strict=True):
-        values = [result["gateways"][name][scenario][member] for name in gateways]
-        bars = axis.barh(gateways, values, color=[OURS if name == "wwwserve" else THEIRS for name in gateways])
+        measured = {name: value for name in gateways if (value := result["gateways"][name][scenario][member])}
+        values = list(measured.values())
+        bars = axis.barh(list(measured), values, color=[OURS if name == "wwwserve" else THEIRS for name in measured])
         axis.bar_label(bars, [f"{value:,.1f}" for value in values], padding=3)
         axis.set_xscale("log")
         axis.margins(x=0.25)
