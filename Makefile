@@ -25,7 +25,7 @@ test: setup ## every fast test, the contracts' and the end-to-end run with a rea
 	@$(PYTHON) scripts/bootstrap.py --system-packages
 	@$(PY) scripts/setup_engine.py --models base,tiny-random
 	@$(MAKE) --no-print-directory check contracts
-	@$(PY) -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not slow" -q $(WORKERS) $(PYTEST_ARGS)
 
 test-full: test ## the slow suites too: deep contracts, kills, faults, mutation
 	@$(PY) -m pytest -m "slow" $(PYTEST_ARGS)
@@ -37,6 +37,8 @@ check: setup ## format, lint, types, import rules
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 
+# The tests wait more than they work: four workers on two cores; a file stays with one worker and its engine.
+WORKERS ?= -n 4 --dist loadfile
 N ?= 20
 kill-loop: setup ## N random SIGKILLs of nodes and gateway under load; the auditor counts
 	@$(PY) -m tests.faults.kill_loop --kills $(N)
