@@ -25,7 +25,7 @@ test: setup ## every fast test, the contracts' and the end-to-end run with a rea
 	@$(PYTHON) scripts/bootstrap.py --system-packages
 	@$(PY) scripts/setup_engine.py --models base,tiny-random
 	@$(MAKE) --no-print-directory check contracts
-	@$(PY) -m pytest -m "not slow" -q $(WORKERS) $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not slow" $(WORKERS) $(PYTEST_ARGS)
 
 test-full: test ## the slow suites too: deep contracts, kills, faults, mutation
 	@$(PY) -m pytest -m "slow" $(PYTEST_ARGS)
