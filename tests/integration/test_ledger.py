@@ -182,8 +182,8 @@ async def test_keep_signature__of_an_unknown_or_signed_receipt__changes_nothing(
         await ledger.keep_signature(replace(receipt, request_id=request_id(77)), SIGNATURE)
         await ledger.keep_signature(receipt, SIGNATURE)
         await ledger.keep_signature(receipt, b"\x08" * 64 + b"\x1c")
-        await asyncio.sleep(0.2)
-        stored = await ledger.load_request(PAYER, PAYER, request_id(1))
+    async with opened(ledger_url) as again:  # closing has written all three
+        stored = await again.load_request(PAYER, PAYER, request_id(1))
         assert stored is not None
         assert stored.signature == SIGNATURE
 
