@@ -4,9 +4,7 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 
 import {Escrow} from "../../src/Escrow.sol";
-import {Registry} from "../../src/Registry.sol";
 import {EarningsState, EscrowTimes, Item, PairState, Signature, Status} from "../../src/interfaces/IEscrow.sol";
-import {RegistryTimes} from "../../src/interfaces/IRegistry.sol";
 import {Earnings} from "../../src/libraries/Earnings.sol";
 
 /// @notice Proofs for every input (halmos). Signatures are uninterpreted: whoever `ecrecover` says, the sums must hold.
@@ -20,14 +18,12 @@ contract SymbolicTest is Test {
     uint64 private constant W = 1 days;
 
     Escrow private escrow;
-    Registry private registry;
     EarningsState private earnings;
 
     function setUp() public {
         vm.warp(1_800_000_000);
         SymbolicCurrency currency = new SymbolicCurrency();
         escrow = new Escrow(address(currency), address(0x4E6), address(0), EscrowTimes(W, W, W));
-        registry = new Registry(address(new StubEscrow(address(currency))), 1, RegistryTimes(9 days, W, W));
         vm.prank(PAYEE);
         escrow.setOperator(OPERATOR);
     }
@@ -109,21 +105,6 @@ contract SymbolicTest is Test {
         assert(state.previous == 0 || state.current == c);
     }
 
-    /// @dev D5, INV10: a slash never reverts, and what is gone is paid plus burnt. 64 bits wide: the code compares and
-    /// subtracts, so the width decides nothing but the solver's patience. Full width is fuzzed.
-    function check_slash__anyAmounts__conserves(uint64 stake, uint64 out, uint64 paid, uint64 burn) public {
-        vm.assume(stake > 1 && out != 0 && out < stake);
-        vm.startPrank(PAYEE);
-        registry.register("x", 0, stake);
-        registry.requestUnstake(out);
-        vm.stopPrank();
-        vm.prank(registry.duels());
-        (uint128 paidOut, uint128 burntOut) = registry.slash(PAYEE, paid, burn);
-        assert(paidOut == (paid < stake ? paid : stake));
-        assert(uint256(paidOut) + burntOut + registry.slashable(PAYEE) == stake);
-        assert(burntOut <= burn && registry.burnt() == burntOut);
-    }
-
     function _open(address payer, uint128 amount) private {
         address[] memory payees = new address[](1);
         uint128[] memory amounts = new uint128[](1);
@@ -147,30 +128,5 @@ contract SymbolicCurrency {
     function transfer(address, uint256 amount) external returns (bool) {
         balanceOf[msg.sender] -= amount;
         return true;
-    }
-}
-
-/// @notice The escrow as the registry's constructor sees it. It answers whoever asks that it is its registry.
-contract StubEscrow {
-    address public immutable currency;
-
-    constructor(address currency_) {
-        currency = currency_;
-    }
-
-    function registry() external view returns (address) {
-        return msg.sender;
-    }
-
-    function duels() external pure returns (address) {
-        return address(0xD0E15);
-    }
-
-    function thawSeconds() external pure returns (uint64) {
-        return 1 days;
-    }
-
-    function holdSeconds() external pure returns (uint64) {
-        return 1 days;
     }
 }
