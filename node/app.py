@@ -17,6 +17,7 @@ from node.adapters.failpoints import FailPoint, read_fail_point
 from node.adapters.keys import LocalSigner, load_keystore, read_password, recover
 from node.adapters.ledger import Books, HighWater, migrate, open_ledger
 from node.adapters.ledger.high_water import path_beside
+from node.adapters.ledger.offers import KeptOffer
 from node.adapters.tokens.counter import load_artifacts, load_counter
 from node.adapters.tower import HttpTower
 from node.api.app import ApiServices, create_app
@@ -135,7 +136,8 @@ class Node:
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Build and start everything but the HTTP server; stop it in reverse. Raises BadConfig, Unavailable."""
     async with AsyncExitStack() as stack:
-        node = _assemble(await _lay_foundation(settings, stack), stack)
+        base = await _lay_foundation(settings, stack)
+        node = _assemble(base, await _offer_book(base), stack)
         await node.follow_chain()
         await node.parts.lease.take()
         if node.recovery.is_sound:
@@ -179,9 +181,9 @@ def _armed(books: Books, fail_point: FailPoint) -> Books:
     )
 
 
-def _assemble(base: Foundation, stack: AsyncExitStack) -> Node:
+def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Node:
     settings = base.settings
-    parts = _parts(base, _backends(base, stack))
+    parts = _parts(base, offers, _backends(base, stack))
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
     recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
     settler = _settler(base)
@@ -189,7 +191,7 @@ def _assemble(base: Foundation, stack: AsyncExitStack) -> Node:
         base=base,
         parts=parts,
         serving=serving,
-        api=_api(base, parts, serving, _resync(base, parts, recovery)),
+        api=_api(base, offers, parts, serving, _resync(base, parts, recovery)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
         settler=settler,
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
@@ -252,7 +254,7 @@ def _resync(base: Foundation, parts: Parts, recovery: Recovery) -> Resync:
     )
 
 
-def _parts(base: Foundation, backends: Backends) -> Parts:
+def _parts(base: Foundation, offers: OfferBook, backends: Backends) -> Parts:
     counter = load_counter(base.settings.tokenizer)
     view = ChainView(
         base.books.chain,
@@ -265,7 +267,7 @@ def _parts(base: Foundation, backends: Backends) -> Parts:
         market=Market(base.payee, base.deployment.domain, base.deployment.currency),
         ledger=base.books.ledger,
         chain=view,
-        offers=_offer_book(base),
+        offers=offers,
         counters={(counter.tokenizer_hash, counter.template_hash): counter},
         backends=backends,
         signer=base.fail_point.wrap("receipt_signer", base.operator),
@@ -276,13 +278,13 @@ def _parts(base: Foundation, backends: Backends) -> Parts:
     )
 
 
-def _api(base: Foundation, parts: Parts, serving: Serving, resync: Resync) -> FastAPI:
+def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, resync: Resync) -> FastAPI:
     chain = base.chain
     return create_app(
         ApiServices(
             serving=base.fail_point.serving(serving),
             receipts=Receipts(base.books.ledger, base.books.settlement, base.operator, base.deployment.domain),
-            offers=_offer_book(base),
+            offers=offers,
             chain=parts.chain,
             readiness=Readiness(parts, serving, lambda: {"rpc": [asdict(status) for status in chain.status()]}),
             metrics=base.metrics,
@@ -293,10 +295,15 @@ def _api(base: Foundation, parts: Parts, serving: Serving, resync: Resync) -> Fa
     )
 
 
-def _offer_book(base: Foundation) -> OfferBook:
+async def _offer_book(base: Foundation) -> OfferBook:
+    """Every offer this payee made under these books; the one in force last, signed by the present operator key."""
     signature = base.operator.sign(base.deployment.domain.digest(base.offer.struct_hash()))
-    signed = SignedOffer(base.offer, signature, base.operator.address)
-    return OfferBook([signed], load_artifacts(base.settings.tokenizer))
+    now = Seconds(int(base.clock.now()))
+    await base.books.offers.keep(KeptOffer(base.offer, signature, base.operator.address, now))
+    kept = await base.books.offers.load_all(base.payee)
+    earlier = [SignedOffer(one.offer, one.signature, one.operator) for one in kept if one.offer != base.offer]
+    current = SignedOffer(base.offer, signature, base.operator.address)
+    return OfferBook([*earlier, current], load_artifacts(base.settings.tokenizer))
 
 
 def _backends(base: Foundation, stack: AsyncExitStack) -> Backends:
