@@ -58,14 +58,14 @@ def serving(spec: EngineSpec) -> Iterator[EngineSupervisor]:
         loop.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_tiny_engine() -> Iterator[EngineSupervisor]:
     """Random weights, small queue: 2 run, 2 wait."""
     with serving(replace(installed_spec("tiny-random"), max_running=2, max_queued=4, kv_cache_bytes=64 * 2**20)) as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def real_base_engine() -> Iterator[EngineSupervisor]:
     """SmolLM2-135M-Instruct in float32."""
     with serving(installed_spec("base")) as one:
