@@ -196,7 +196,7 @@ async def running_stub(settings: StubSettings | None = None, *, port: int = 0) -
 
 async def _serve(settings: StubSettings, port: int) -> None:
     async with running_stub(settings, port=port) as stub:
-        print(stub.base_url.rpartition(":")[2], flush=True)  # noqa: T201
+        print(stub.base_url.rpartition(":")[2], flush=True)
         await asyncio.Event().wait()
 
 

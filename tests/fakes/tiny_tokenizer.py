@@ -39,4 +39,4 @@ def build(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1])))  # noqa: T201
+    print(build(Path(sys.argv[1])))
