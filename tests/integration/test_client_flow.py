@@ -225,7 +225,7 @@ async def test_stream__cut_after_three_words__is_an_error_and_only_what_came_is_
     with pytest.raises(AnswerCut):
         await collect(client, got)
     assert len(got) == 3
-    await asyncio.sleep(0.6)  # the late receipt is fetched after the error
+    await until(lambda: bench.purse.explained)  # the late receipt is fetched after the error
     purse = bench.purse
     assert purse.explained == PRICE == node.charged
     assert purse.verified == PROMPT_TOKENS + 3 * 2
@@ -276,8 +276,7 @@ async def test_hang_up__after_some_words__reaches_the_node_and_its_receipt_is_bo
     chunks = client.stream(CHAT)
     await anext(chunks)
     await chunks.aclose()
-    await asyncio.sleep(0.7)
-    assert node.hang_ups == 1
+    await until(lambda: node.hang_ups == 1 and not bench.purse.in_flight)
     assert node.charged == bench.purse.verified == bench.purse.explained > 0
     assert bench.purse.in_flight == 0
 
@@ -296,7 +295,7 @@ async def test_hang_up__payee_claims_far_more_than_came__the_rest_stays_unverifi
 
     node._close(served.admission, PROMPT_TOKENS, Choice(0, "w " * 2000, None), Status.CANCELLED)
     await chunks.aclose()
-    await asyncio.sleep(0.7)
+    await until(lambda: not bench.purse.in_flight)
     assert node.charged == PROMPT_TOKENS + 2000 * 2
     assert bench.purse.verified <= PROMPT_TOKENS + (10 + TOKENS_UNDERWAY) * 2
 
