@@ -299,5 +299,5 @@ Payment.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],  # explaining traces every line of SQLAlchemy
 )
-# Slow, so not in `make test`: hypothesis reported a flaky definition once in a run on a busy machine, not yet explained.
+# Slow, so not in `make test`: hypothesis reported a flaky definition once on a busy machine, not yet explained.
 TestPayment = pytest.mark.slow(Payment.TestCase)
