@@ -30,7 +30,7 @@ from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Seconds
 from node.deployment import Deployment, load_deployment
 from node.jobs.schedule import Job, build_scheduler
-from node.ports import Tower
+from node.ports.tower import Tower
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease

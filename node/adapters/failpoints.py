@@ -18,7 +18,7 @@ from sqlalchemy import event
 
 from node.core.errors import BadConfig
 from node.core.facts import ChainBatch
-from node.ports import Engine
+from node.ports.engine import Engine
 
 DEVELOPMENT_CHAIN_ID = 31337
 PortT = TypeVar("PortT")

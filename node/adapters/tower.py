@@ -10,7 +10,7 @@ from node.core.pushes import push_to_json
 from node.core.settlement import SignedClaim
 from node.core.types import Address
 from node.core.wire import hex_of, message_from_json, signature_of
-from node.ports import TowerClaim
+from node.ports.tower import TowerClaim
 
 TIMEOUT = 10.0
 

@@ -11,7 +11,7 @@ from node.core.messages import Receipt, Terms, Voucher
 from node.core.recovery import LaneNote
 from node.core.types import Bytes32, LaneKey, Seconds, Signature
 from node.core.wire import address_of, bytes_of, message_from_json, signature_of, uint_of
-from node.ports import Stored
+from node.ports.ledger import Stored
 from node.services.resync import Resync, ResyncAsk
 from node.services.x402 import SignedReceipt
 

@@ -8,7 +8,8 @@ from node.client.pins import Pins
 from node.client.wallet import Limits
 from node.core.hashing import Domain
 from node.core.types import Address, Bytes32, LaneKey, Signature
-from node.ports import Clock, Signer, TokenCounter
+from node.ports.basics import Clock, Signer
+from node.ports.engine import TokenCounter
 
 MakeCounter = Callable[[bytes, bytes], TokenCounter]
 """From tokenizer.json and the template artifact."""

@@ -17,7 +17,7 @@ from node.core.hashing import keccak
 from node.core.messages import ModelOffer, Offer
 from node.core.types import ZERO_ADDRESS, Address, Bytes32, LaneKey, Seconds
 from node.core.wire import hex_of, offer_from_json, signature_of
-from node.ports import TokenCounter
+from node.ports.engine import TokenCounter
 
 FRESH_SECONDS = Seconds(60)
 """How long an offer and the escrow's facts about a payee are used before they are read again."""

@@ -28,7 +28,7 @@ from node.core.hashing import address_word, keccak
 from node.core.messages import Claim, Receipt
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
 from node.core.wire import hex_of, message_from_json, message_to_json
-from node.ports import Clock
+from node.ports.basics import Clock
 
 CURSOR = "settled"
 BLOCKS_A_CALL = 2_000

@@ -20,7 +20,7 @@ from node.core.messages import ModelOffer, Terms, Voucher
 from node.core.prompt import counted_prompt
 from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Seconds
 from node.core.wire import hex_of
-from node.ports import TokenCounter
+from node.ports.engine import TokenCounter
 
 START_WITHIN = Seconds(120)
 """`startBy` lies this far ahead: long enough for retries under the same id, short enough to drop what was lost."""

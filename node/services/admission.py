@@ -13,7 +13,7 @@ from node.core.messages import ModelOffer, Offer
 from node.core.pricing import completion_room
 from node.core.types import Bytes32, LaneKey, Seconds
 from node.core.voucher import check_minimum_budget, check_mode, check_terms, check_voucher
-from node.ports import Stored
+from node.ports.ledger import Stored
 from node.services.parts import Parts
 from node.services.quoting import Quote
 from node.services.x402 import Payment, SignedReceipt

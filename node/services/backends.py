@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node.core.errors import UnknownModel
-from node.ports import Clock, Engine
+from node.ports.basics import Clock
+from node.ports.engine import Engine
 
 FAILED_SECONDS = 5.0
 """An engine that failed to answer is asked last for this long."""

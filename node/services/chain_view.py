@@ -10,7 +10,8 @@ from node.core.errors import ChainUnavailable
 from node.core.folds import PayeeView
 from node.core.types import Address
 from node.core.voucher import Standing
-from node.ports import ChainBook, Clock
+from node.ports.basics import Clock
+from node.ports.chain import ChainBook
 
 MAX_ENTRIES = 16_384
 """Lanes remembered; dropped all at once when full, they are cheap to load again."""

@@ -5,7 +5,7 @@ A worker that lost its lease signs nothing more: its open requests may have been
 
 from node.core.errors import LedgerUnavailable
 from node.core.types import Seconds
-from node.ports import Ledger
+from node.ports.ledger import Ledger
 
 LEASE_SECONDS = Seconds(60)
 """How long a crashed worker's requests stay open. Renewed at a third of it."""

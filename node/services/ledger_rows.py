@@ -12,7 +12,7 @@ from typing import Any
 from node.core.errors import Overloaded
 from node.core.rows import COLUMNS, LONGEST_PAGE, ROWS_START, ColumnType, RowCursor, RowFilters, RowKind
 from node.core.wire import hex_of
-from node.ports import LedgerPages
+from node.ports.ledger import LedgerPages
 
 MAX_STREAMS = 2
 """Streams at once in a process."""

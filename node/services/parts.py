@@ -7,7 +7,9 @@ from typing import Protocol
 from node.core.account import Outcome
 from node.core.errors import WwwserveError
 from node.core.types import Address, Bytes32, Signature
-from node.ports import Clock, Ledger, Offers, Signer
+from node.ports.basics import Clock, Signer
+from node.ports.engine import Offers
+from node.ports.ledger import Ledger
 from node.services.backends import Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease

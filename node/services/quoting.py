@@ -11,7 +11,7 @@ from node.core.errors import PromptTooLong, UnknownModel
 from node.core.messages import ModelOffer, Offer
 from node.core.pricing import charge_of
 from node.core.types import Amount, Bytes32, TokenCount
-from node.ports import TokenCounter
+from node.ports.engine import TokenCounter
 from node.services.request import Request
 
 INLINE_BYTES = 8 * 1024

@@ -13,7 +13,9 @@ from node.core.hashing import Domain
 from node.core.merkle import Peaks, leaf_hash
 from node.core.types import Address, Bytes32, LaneKey, Micros
 from node.core.wire import hex_of, message_to_json
-from node.ports import Ledger, SettlementBook, Signer, Stored
+from node.ports.basics import Signer
+from node.ports.ledger import Ledger, Stored
+from node.ports.settling import SettlementBook
 
 MAX_ROWS = 500
 """A page of receipts: about 1 MB."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from node.core.errors import TowerUnavailable
 from node.core.recovery import INSTRUCTION, LaneGap, behind_line
 from node.core.types import Address, LaneKey
-from node.ports import HighWaterMark, RecoveryBook, Tower
+from node.ports.recovery import HighWaterMark, RecoveryBook
+from node.ports.tower import Tower
 from node.services.chain_view import ChainView
 from node.services.serve import Serving
 

@@ -10,7 +10,7 @@ import orjson
 
 from node.core.billing import Ending
 from node.core.errors import BadRequest, EngineFailed, Overloaded, WwwserveError
-from node.ports import Exchange
+from node.ports.engine import Exchange
 from node.services.answer import Answer
 from node.services.sse import EventSplitter
 

@@ -16,7 +16,11 @@ from node.core.messages import Claim, Receipt
 from node.core.recovery import INSTRUCTION, LaneNote, SettledClaim
 from node.core.settlement import SignedClaim, Tree
 from node.core.types import ZERO32, Amount, LaneKey, Micros, Seconds, Signature
-from node.ports import Clock, Ledger, RecoveryBook, SettlementBook, Signer, Stored, Tower
+from node.ports.basics import Clock, Signer
+from node.ports.ledger import Ledger, Stored
+from node.ports.recovery import RecoveryBook
+from node.ports.settling import SettlementBook
+from node.ports.tower import Tower
 from node.services.chain_view import ChainView
 from node.services.parts import Recover
 from node.services.recovery import Recovery

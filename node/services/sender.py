@@ -12,7 +12,9 @@ from node.core.errors import CallReverted, ChainUnavailable, TxRefused
 from node.core.fees import FeeOffer, FeePolicy, better_offer, cap_of, first_offer
 from node.core.transactions import Attempt, OutboxRow, TxFields, TxReceipt, TxState
 from node.core.types import Bytes32, Seconds
-from node.ports import Chain, Clock, Outbox, Signer
+from node.ports.basics import Clock, Signer
+from node.ports.chain import Chain
+from node.ports.settling import Outbox
 
 GAS_MARGIN_NUMERATOR, GAS_MARGIN_DENOMINATOR = 5, 4
 """State may move between simulation and block, and a claim's row costs more when its lane is new."""

@@ -13,7 +13,10 @@ from node.core.messages import Claim
 from node.core.settlement import DueLane, GasTerms, SignedClaim, Tree, Trigger, deadline_of, plan
 from node.core.transactions import Wish
 from node.core.types import Address, Amount, Seconds
-from node.ports import Chain, Clock, SettlementBook, Signer, Tower
+from node.ports.basics import Clock, Signer
+from node.ports.chain import Chain
+from node.ports.settling import SettlementBook
+from node.ports.tower import Tower
 from node.services.tower_push import show_towers
 
 PAGE = 2_000

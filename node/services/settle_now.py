@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from node.core.settlement import Trigger
-from node.ports import Clock
+from node.ports.basics import Clock
 from node.services.sender import Backlog, Sender
 from node.services.settle import Settlement, Settler
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from node.core.errors import Broken, TowerUnavailable
 from node.core.settlement import DueLane, SignedClaim
 from node.core.types import Address, LaneKey
-from node.ports import Clock, RecoveryBook, SettlementBook, Tower
+from node.ports.basics import Clock
+from node.ports.recovery import RecoveryBook
+from node.ports.settling import SettlementBook
+from node.ports.tower import Tower
 
 LANES = 1_000
 BATCH = 50

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from node.core.errors import Broken, ChainUnavailable
 from node.core.facts import Block, ChainBatch, ChainEvent, Cursor
 from node.core.types import Seconds
-from node.ports import Chain, ChainBook
+from node.ports.chain import Chain, ChainBook
 
 CHUNK_BLOCKS = 2_000
 """Finalised blocks whose events are read in one call; most endpoints allow this many."""

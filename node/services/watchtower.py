@@ -13,7 +13,9 @@ from node.core.pushes import HeldClaim, Recover, check_push, must_be_sent
 from node.core.settlement import BATCH_ROWS, SignedClaim
 from node.core.transactions import Wish
 from node.core.types import ZERO_ADDRESS, Address, Seconds
-from node.ports import Chain, ChainBook, Outbox, TowerBook
+from node.ports.chain import Chain, ChainBook
+from node.ports.settling import Outbox
+from node.ports.tower import TowerBook
 from node.services.sender import Sender
 from node.services.watch_chain import ChainWatch
 

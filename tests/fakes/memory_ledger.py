@@ -12,7 +12,8 @@ from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.errors import Broken, CoverTooLow, LaneFrozen, LedgerUnavailable, StaleGeneration, WrongSignature
 from node.core.messages import Receipt, Voucher
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
-from node.ports import Clock, Stored
+from node.ports.basics import Clock
+from node.ports.ledger import Stored
 
 
 class MemoryLedger:

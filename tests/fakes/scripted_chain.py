@@ -9,7 +9,7 @@ from node.core.hashing import keccak
 from node.core.settlement import SignedClaim
 from node.core.transactions import Attempt, Call, ClaimPreview, Fees, Simulation, TxFields, TxReceipt
 from node.core.types import ZERO32, Address, Amount, Bytes32, Seconds
-from node.ports import Signer
+from node.ports.basics import Signer
 
 BLOCK_SECONDS = 12
 GENESIS_TIME = 1_800_000_000

@@ -15,7 +15,7 @@ from node.core.errors import (
     WrongSignature,
 )
 from node.core.types import Address, Amount, LaneKey, Seconds, Status
-from node.ports import Stored
+from node.ports.ledger import Stored
 from tests.factories import PAYEE, PAYER, request_id
 from tests.ledgers import OWN, SIGNATURE, FakeClock, fresh_ledger, micros, opened, outcome, seed_pair, seed_signer, wish
 

@@ -13,7 +13,7 @@ from node.core.errors import LaneFrozen
 from node.core.messages import Receipt
 from node.core.recovery import Mark
 from node.core.types import Amount, Micros, Seconds
-from node.ports import Stored
+from node.ports.ledger import Stored
 from tests.factories import PAYEE, PAYER
 from tests.ledgers import OWN, SIGNATURE, micros, opened_books, outcome, seed_pair, wish
 

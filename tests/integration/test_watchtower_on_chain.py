@@ -10,7 +10,7 @@ from node.adapters.ledger.tower_book import SqlTowerBook
 from node.core.fees import FeePolicy
 from node.core.settlement import SignedClaim
 from node.core.types import Address, Amount, Seconds
-from node.ports import TowerClaim
+from node.ports.tower import TowerClaim
 from node.services.sender import Sender
 from node.services.tower_push import TowerPush
 from node.services.watch_chain import ChainWatch

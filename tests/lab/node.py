@@ -27,7 +27,7 @@ from node.core.hashing import Domain
 from node.core.messages import ModelOffer, Offer
 from node.core.types import Address, Amount, LaneKey, Seconds
 from node.core.voucher import Standing
-from node.ports import Ledger
+from node.ports.ledger import Ledger
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease

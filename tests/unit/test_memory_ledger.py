@@ -7,7 +7,7 @@ import pytest
 
 from node.core.errors import CeilingTooLow, LaneFrozen, LedgerUnavailable, StaleGeneration
 from node.core.types import Seconds
-from node.ports import Ledger, Stored
+from node.ports.ledger import Ledger, Stored
 from tests.factories import PAYEE, PAYER, request_id
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.ledgers import OWN, SIGNATURE, FakeClock, micros, outcome, wish

@@ -14,7 +14,7 @@ from node.core.fees import FeePolicy, cap_of, first_offer
 from node.core.transactions import Call, TxFields, TxReceipt
 from node.core.types import Address, Bytes32, Seconds
 from node.deployment import DEVELOPMENT_CHAIN_ID
-from node.ports import Clock, Signer
+from node.ports.basics import Clock, Signer
 
 POLL_SECONDS = 0.2
 WAIT_SECONDS = 180.0

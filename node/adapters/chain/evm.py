@@ -15,7 +15,7 @@ from node.core.settlement import SignedClaim
 from node.core.transactions import Attempt, Call, ClaimPreview, Fees, Simulation, TxFields, TxReceipt
 from node.core.types import Address, Amount, Bytes32, Seconds, Signature
 from node.deployment import Deployment
-from node.ports import Signer
+from node.ports.basics import Signer
 
 DEADLINE_SECONDS = 10.0
 """No call to an endpoint may take longer; fail-over begins then."""

@@ -5,7 +5,7 @@ import rlp  # type: ignore[import-untyped]
 from node.core.hashing import keccak
 from node.core.transactions import Attempt, TxFields
 from node.core.types import Bytes32, Seconds
-from node.ports import Signer
+from node.ports.basics import Signer
 
 TYPE = b"\x02"
 V_OFFSET = 27

@@ -13,7 +13,7 @@ from node.adapters.ledger.recovery_book import SqlRecoveryBook
 from node.adapters.ledger.schema import downgrade, migrate, open_engine
 from node.adapters.ledger.settlement_book import SqlSettlementBook
 from node.adapters.ledger.store import Store
-from node.ports import Clock
+from node.ports.basics import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from node.core.account import Admission
 from node.core.errors import Broken, WwwserveError
 from node.core.messages import Receipt
 from node.core.types import LaneKey
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 Answer = Stored | Receipt | WwwserveError | None
 Seat = tuple[LaneRow, AccountRow, PairRow]

@@ -15,7 +15,8 @@ from node.core.account import Admission, LaneState, Outcome, PairState
 from node.core.errors import LedgerUnavailable
 from node.core.messages import Receipt, Voucher
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
-from node.ports import Clock, Stored
+from node.ports.basics import Clock
+from node.ports.ledger import Stored
 
 
 class SqlLedger:

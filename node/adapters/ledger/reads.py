@@ -11,7 +11,7 @@ from node.adapters.ledger.tables import account, lane, lease, pair, receipt, res
 from node.core.account import Admission, LaneState, PairState
 from node.core.messages import Voucher
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 
 def load_stored(connection: Connection, voucher_ids: Sequence[int]) -> list[Stored]:

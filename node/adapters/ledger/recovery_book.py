@@ -8,7 +8,7 @@ from node.core.account import LaneState
 from node.core.recovery import LaneGap, Mark, SettledClaim
 from node.core.settlement import SignedClaim
 from node.core.types import Address, Amount, LaneKey, Micros, Seconds
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 
 class SqlRecoveryBook:

@@ -21,7 +21,7 @@ from node.core.facts import Kind, Subject
 from node.core.folds import replay_lane
 from node.core.recovery import LaneGap, Mark, SettledClaim
 from node.core.types import Address, Amount, LaneKey, Micros
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 COUNT = "SELECT coalesce(sum(account.count), 0) FROM account"
 SEQ = "SELECT coalesce(max(receipt.seq), 0) FROM receipt"

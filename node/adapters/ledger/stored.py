@@ -4,7 +4,7 @@ from node.adapters.ledger.hot import Row
 from node.core.account import Admission
 from node.core.messages import Receipt, Terms, Voucher
 from node.core.types import Amount, LaneKey, Signature
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 STORED = """SELECT voucher.id, lane.payer, lane.payee, lane.lane, voucher.generation, voucher.request_id,
        voucher.ceiling, voucher.context, voucher.signature, voucher.request_hash, agreement.offer_hash, agreement.model,

@@ -12,7 +12,7 @@ from node.adapters.ledger.stored import STORED, stored_of
 from node.core.account import LaneState, PairState
 from node.core.errors import CoverTooLow, LaneFrozen, StaleGeneration, WrongSignature
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey
-from node.ports import Stored
+from node.ports.ledger import Stored
 
 PAIRS = "SELECT pair.payer, pair.payee, pair.cover, pair.committed FROM {wanted} pair"
 LANES = "SELECT lane.id, lane.payer, lane.payee, lane.lane, lane.claimed FROM {wanted} lane"

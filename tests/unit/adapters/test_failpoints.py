@@ -9,7 +9,8 @@ from node.adapters.failpoints import BOUNDARIES, NAMES, FailPoint, read_fail_poi
 from node.app import Books
 from node.core.errors import BadConfig
 from node.core.facts import ChainBatch
-from node.ports import Ledger, Outbox, SettlementBook
+from node.ports.ledger import Ledger
+from node.ports.settling import Outbox, SettlementBook
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from node.core.messages import Claim
 from node.core.recovery import INSTRUCTION, LaneGap, Mark
 from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Signature
-from node.ports import TowerClaim
+from node.ports.tower import TowerClaim
 from node.services.recovery import Recovery
 from tests.factories import PAYEE, PAYER
 

@@ -14,7 +14,8 @@ from node.core.messages import Claim, Voucher
 from node.core.recovery import LaneNote
 from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
 from node.core.voucher import Standing
-from node.ports import Stored, TowerClaim
+from node.ports.ledger import Stored
+from node.ports.tower import TowerClaim
 from node.services.resync import Resync, ResyncAsk
 from node.services.x402 import SignedReceipt
 from tests.factories import DOMAIN, PAYEE, make_receipt, make_terms

@@ -1,0 +1,58 @@
+"""What a served request needs besides money: an engine, a token count, an offer."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from node.core.messages import Offer
+from node.core.types import Bytes32
+
+
+class Exchange(Protocol):
+    """One request to an engine under way. Every wait has a deadline."""
+
+    async def start(self) -> int:
+        """Send it and return the HTTP status once the headers are in. Raises EngineFailed."""
+
+    async def read(self) -> bytes:
+        """The next raw body bytes, unparsed; b"" at the proper end. Raises EngineFailed when cut short."""
+
+    def cancel(self) -> None:
+        """Drop it at once, so that the engine stops generating; a waiting `start` or `read` raises EngineFailed."""
+
+
+class Engine(Protocol):
+    """An OpenAI-compatible inference server."""
+
+    def open(self, path: str, body: bytes) -> Exchange:
+        """A POST that has not been sent yet."""
+
+    async def is_healthy(self) -> bool:
+        """Whether it would take a request now."""
+
+
+class TokenCounter(Protocol):
+    """The one billing count for one (tokenizer, template) pair."""
+
+    @property
+    def tokenizer_hash(self) -> Bytes32:
+        """keccak of tokenizer.json."""
+
+    @property
+    def template_hash(self) -> Bytes32:
+        """keccak of the chat template."""
+
+    def count_prompt(self, body: Mapping[str, object]) -> int:
+        """Prompt tokens of a chat or completion body. Raises BadRequest for a body the template refuses."""
+
+    def count_completion(self, text: str) -> int:
+        """Tokens of delivered text, re-encoded, no end token."""
+
+
+class Offers(Protocol):
+    """This node's present offer and the earlier ones it must still be able to show."""
+
+    def current(self) -> Offer:
+        """The offer in force now."""
+
+    def by_hash(self, offer_hash: Bytes32) -> Offer | None:
+        """An offer this node ever made."""
