@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from node.core.account import Outcome
 from node.core.errors import WwwserveError
@@ -15,6 +15,9 @@ from node.services.chain_view import ChainView
 from node.services.lease import Lease
 from node.services.quoting import Counters
 from node.services.x402 import Market
+
+if TYPE_CHECKING:
+    from node.services.routes import Router
 
 Recover = Callable[[Bytes32, Signature], Address]
 """Who signed a digest. Raises WrongSignature."""
@@ -51,6 +54,8 @@ class Parts:
     clock: Clock
     lease: Lease
     observer: Observer
+    router: "Router | None" = None
+    """None: this node serves everything itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from node.core.hashing import keccak
 from node.core.pricing import completion_room
 from node.core.types import LaneKey, Status
 from node.core.voucher import check_body
-from node.services.admission import Door, Replayed
+from node.services.admission import Checked, Door, Replayed
 from node.services.backends import Backend
 from node.services.caller import Caller, StreamEnd
 from node.services.closing import Closer
@@ -28,11 +28,10 @@ from node.services.patience import Patience
 from node.services.quoting import Quote, count_prompt, counter_of, quote_for
 from node.services.relay import Relay
 from node.services.request import Request, parse_request
+from node.services.routes import OwnEngines, Route
 from node.services.x402 import SignedReceipt, cost_of, parse_payment
 
 log = logging.getLogger(__name__)
-MAX_ENGINES_TRIED = 2
-"""Nothing has been passed on before the first event, so another engine may be asked once."""
 
 
 @dataclass(slots=True)
@@ -53,6 +52,7 @@ class _Job:
     request: Request
     quote: Quote
     caller: Caller
+    route: Route
     relay: Relay | None = None
     error: WwwserveError | None = None
     """Why no answer was started."""
@@ -109,15 +109,16 @@ class Serving:
         # 2. The most it can cost. Counting is work, so it comes after all that is cheap (threat P15).
         counter = counter_of(self._parts.counters, checked.model)
         quote = quote_for(request, checked.model, await count_prompt(counter, request))
-        # 3. Reserve it, durably (after asking who could answer: nothing is reserved for a model without an engine).
-        backends = self._parts.backends.in_order(checked.model.name)
-        job = _Job(await self._door.reserve(checked, quote), request, quote, caller)
+        # 3. Reserve it, durably (after asking who could answer: nothing is reserved for what would come too late).
+        route = self._route(checked, request, quote)
+        job = _Job(await self._door.reserve(checked, quote), request, quote, caller, route)
         self._parts.observer.admitted()
         try:
             # 4. and 5. Ask, pass on.
-            await self._deliver(job, backends, progress.started_at)
+            await self._deliver(job, progress.started_at)
             # 6. Charge, durably.
             signed = await self.closer.close(job.admission, quote, job.relay)
+            route.ended(signed.receipt)
             self._note_free_work(job, signed)
             # 7. Hand over the signed receipt.
             await self._hand_over(job, signed)
@@ -127,6 +128,13 @@ class Serving:
             # Cancelled by a server that goes down, or a bug of ours: the reservation must still become a receipt.
             self._close_in_background(job)
             raise
+        finally:
+            route.close()
+
+    def _route(self, checked: Checked, request: Request, quote: Quote) -> Route:
+        if self._parts.router is None:
+            return OwnEngines(self._parts.backends, checked.model.name)
+        return self._parts.router.route(checked, request, quote)
 
     def _check_room(self) -> None:
         if self.suspended:
@@ -136,13 +144,14 @@ class Serving:
         if self.in_flight - self._asking > self._settings.max_concurrent:
             raise Overloaded("too many requests in service", retry_after=self._settings.retry_after_seconds)
 
-    async def _deliver(self, job: _Job, backends: list[Backend], started_at: float) -> None:
-        """Open an exchange with the best engine, or with the next one if it does not answer; pass its events on."""
-        for backend in backends[:MAX_ENGINES_TRIED]:
+    async def _deliver(self, job: _Job, started_at: float) -> None:
+        """Open an exchange with whom the route names, with the next one if it does not answer; pass its events on."""
+        while (backend := await self._next(job)) is not None:
             backend.in_flight += 1
             try:
                 job.relay = await self._open(job, backend)
                 job.error = None
+                job.route.started()
                 self._parts.observer.first_byte(self._parts.clock.monotonic() - started_at)
                 if job.request.is_stream:
                     await job.relay.pump(job.caller.write)
@@ -151,12 +160,20 @@ class Serving:
                 job.error = exc
                 if job.caller.is_gone:
                     break
-                self._parts.backends.note_failure(backend)
+                job.route.failed(backend, exc)
             except (BadRequest, Overloaded) as exc:
                 job.error = exc
                 break
             finally:
                 backend.in_flight -= 1
+
+    async def _next(self, job: _Job) -> Backend | None:
+        """An admitted request ends with a receipt, so a route's refusal is kept for it, not raised."""
+        try:
+            return await job.route.next(job.admission, job.caller)
+        except WwwserveError as exc:
+            job.error = exc
+            return None
 
     async def _open(self, job: _Job, backend: Backend) -> Relay:
         terms = job.admission.terms
