@@ -61,7 +61,8 @@ EndpointOption = Annotated[list[str], typer.Option("--endpoint", help="PAYEE=URL
 PrivateOption = Annotated[bool, typer.Option("--allow-private", help="Ask http and private addresses too: your own.")]
 UnsettledOption = Annotated[bool, typer.Option("--receipts", help="Also receipts that are not settled yet.")]
 HeldOption = Annotated[
-    Path | None, typer.Option("--receipts-file", help="A client's receipts: its wallet, JSON or JSON Lines.")
+    list[Path],
+    typer.Option("--receipts-file", help="A client's receipts: its wallet, JSON or JSON Lines; repeat it for more."),
 ]
 BloomOption = Annotated[int, typer.Option("--blooms", help="Compare all block blooms up to this many blocks.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
@@ -79,14 +80,14 @@ def verify_command(
     endpoint: EndpointOption = [],  # noqa: B006 -- typer copies it
     allow_private: PrivateOption = False,
     receipts: UnsettledOption = False,
-    receipts_file: HeldOption = None,
+    receipts_file: HeldOption = [],  # noqa: B006 -- typer copies it
     blooms: BloomOption = BLOOM_LIMIT_BLOCKS,
     json_out: JsonOption = False,
 ) -> None:
     """Rebuild every balance from events, check every receipt, claim, price and root."""
 
     def work() -> Audit:
-        held = load_held(receipts_file) if receipts_file else []
+        held = [entry for file in receipts_file for entry in load_held(file)]
         scope = Scope(block, _endpoints(endpoint), receipts, held, blooms)
         return _run(deployment, rpc, allow_private, scope)
 

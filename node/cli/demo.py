@@ -95,7 +95,7 @@ def _run(
 
 
 def _buy(market: Market, steps: Steps) -> list[Heard]:
-    with open_client(market.gateway_url, market.api_key) as client:
+    with open_client(market.client.gateway_url, market.client.api_key) as client:
         with steps.step("the openai package asks for a streamed answer, through the gateway") as said:
             streamed = buy_stream(client, market.plan.model, said)
         with steps.step("... and for a plain one") as said:
@@ -121,7 +121,7 @@ def _wait_settled(market: Market, charged: int) -> None:
 def _balances(market: Market) -> list[Balance]:
     contracts = Contracts.of(json.loads(market.deployment.read_text()))
     providers = {provider.name: provider.owner for provider in market.providers}
-    return read_balances(market.chain, contracts, market.client_address, providers)
+    return read_balances(market.chain, contracts, market.client.key.address, providers)
 
 
 def _bought(market: Market, heard: Heard) -> Bought:

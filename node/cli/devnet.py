@@ -73,8 +73,8 @@ def _wait(processes: Processes, stopped: threading.Event) -> None:
 
 def _show(market: Market, console: Console) -> None:
     rows = {
-        "OpenAI base_url": market.gateway_url,
-        "API key": market.api_key,
+        "OpenAI base_url": market.client.gateway_url,
+        "API key": market.client.api_key,
         "model": market.plan.model,
         **{provider.name: provider.url for provider in market.providers},
         "chain (JSON-RPC)": market.chain.url,
@@ -86,7 +86,7 @@ def _show(market: Market, console: Console) -> None:
         console.print(f"  [bold]{name:<{width}}[/bold]  {value}", soft_wrap=True)
     body = f'{{"model": "{market.plan.model}", "messages": [{{"role": "user", "content": "Hello!"}}], "stream": true}}'
     console.print(
-        f"\ncurl -N {market.gateway_url}/chat/completions -H 'Authorization: Bearer {market.api_key}' "
+        f"\ncurl -N {market.client.gateway_url}/chat/completions -H 'Authorization: Bearer {market.client.api_key}' "
         f"-H 'Content-Type: application/json' -d '{body}'",
         soft_wrap=True,
         markup=False,

@@ -41,8 +41,8 @@ def running_market(folder: Path, *, providers: int = 1, settle_seconds: float = 
 
 def ask(market: Market, words: str) -> httpx.Response:
     body = {"model": MODEL, "messages": [{"role": "user", "content": words}], "max_tokens": 8}
-    headers = {"authorization": f"Bearer {market.api_key}"}
-    url = f"{market.gateway_url}/chat/completions"
+    headers = {"authorization": f"Bearer {market.client.api_key}"}
+    url = f"{market.client.gateway_url}/chat/completions"
     return httpx.post(url, json=body, headers=headers, timeout=60, trust_env=False)
 
 

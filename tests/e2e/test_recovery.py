@@ -53,7 +53,7 @@ def test_restore__old_backup__refused_recovered_paid_on_and_the_auditor_is_clean
         assert int(after[0]["cumulative"]) == running + int(after[0]["charge"])
         assert int(lost[0]["cumulative"]) == int(before[-1]["cumulative"]) + int(lost[0]["charge"])
 
-        lane = market.client_address
+        lane = market.client.key.address
         count = len(market.settlements())
         wait_until(node, lambda: len(market.settlements()) > count, 120)
         audit = market.audit()

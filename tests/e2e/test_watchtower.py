@@ -55,11 +55,10 @@ def test_thaw__node_killed__tower_claims_everything_that_was_pushed(tmp_path: Pa
         assert market.settlements() == []
         node.kill()
 
-        assert market.client is not None
         market.run(
             "thaw",
             *("prepay", "thaw", provider.owner, "--deployment", market.deployment, "--rpc", market.chain.url),
-            *("--keystore", market.client.keystore, "--password-file", market.client.password_file, "--yes"),
+            *("--keystore", market.client.key.keystore, "--password-file", market.client.key.password_file, "--yes"),
         )
         time.sleep(3)
         assert market.settlements() == [], "the node has the first half of the window for itself"

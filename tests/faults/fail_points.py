@@ -48,8 +48,8 @@ class Tally:
 async def run(names: Sequence[str], seed: int) -> Tally:
     dice, tally = random.Random(seed), Tally()
     with tempfile.TemporaryDirectory(prefix="wwwserve-points-") as temporary, Processes(Path(temporary)) as processes:
-        market = await asyncio.to_thread(build_market, Path(temporary), processes, ("provider-1",))
-        load = Load(market.gateway_url, market.api_key, MODEL, workers=4, seed=seed)
+        market = await asyncio.to_thread(build_market, Path(temporary), processes, ("provider-1",), ("client",))
+        load = Load(market.client.gateway_url, market.client.api_key, MODEL, workers=4, seed=seed)
         load.start()
         for name in names:
             number = 1 if name.endswith(SELDOM) else dice.randint(1, MOST_CALLS)

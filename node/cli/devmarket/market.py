@@ -73,6 +73,27 @@ class Provider:
         return f"http://127.0.0.1:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client of the market: a key that pays, and a gateway of its own."""
+
+    key: Key
+    port: int
+    wallet: Path
+    """The client's own receipts: what the providers must still know."""
+    api_key_file: Path
+
+    @property
+    def gateway_url(self) -> str:
+        """What an OpenAI client is given."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def api_key(self) -> str:
+        """What an OpenAI client authenticates with; the gateway wrote it when it first started."""
+        return self.api_key_file.read_text().strip()
+
+
 @dataclass(slots=True)
 class Market:
     """The running market. Steps are called in order; `log` keeps each command's JSON for the report."""
@@ -82,9 +103,7 @@ class Market:
     providers: list[Provider] = field(default_factory=list)
     log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     chain: DevChain = field(default_factory=lambda: DevChain(""))
-    client: Key | None = None
-    gateway_port: int = 0
-    api_key: str = ""
+    clients: list[Client] = field(default_factory=list)
 
     @property
     def deployment(self) -> Path:
@@ -92,14 +111,11 @@ class Market:
         return self.plan.folder / "deployment.json"
 
     @property
-    def wallet(self) -> Path:
-        """The client's own receipts: what the providers must still know."""
-        return self.plan.folder / "wallet.db"
-
-    @property
-    def gateway_url(self) -> str:
-        """What an OpenAI client is given."""
-        return f"http://127.0.0.1:{self.gateway_port}/v1"
+    def client(self) -> Client:
+        """The first client: in most markets the only one."""
+        if not self.clients:
+            raise ProcessFailed("this market has no client yet: prepay first")
+        return self.clients[0]
 
     def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
         """Run one command with --json and keep what it says. Raises ProcessFailed with its words."""
@@ -194,49 +210,47 @@ class Market:
         ]
         return self.processes.start(provider.name, command)
 
-    def prepay(self) -> None:
+    def prepay(self, name: str = "client") -> Client:
         """A client's key, its currency, its deposit and an allotment for each provider."""
-        self.client = self.make_key("client")
+        folder = self.plan.folder
+        key = self.make_key(name)
+        client = Client(key, free_port(), folder / f"{name}-wallet.db", folder / f"{name}.api-key")
         amounts = [argument for p in self.providers for argument in ("--allot", f"{p.owner}={PREPAID}")]
         self.run(
-            "client",
+            name,
             *("prepay", "deposit", "--deployment", self.deployment, "--rpc", self.chain.url),
-            *("--keystore", self.client.keystore, "--password-file", self.client.password_file),
+            *("--keystore", key.keystore, "--password-file", key.password_file),
             *("--amount", PREPAID * len(self.providers), *amounts, "--mint-dev", "--yes"),
         )
+        self.clients.append(client)
+        return client
 
-    def start_gateway(self) -> Child:
-        """The client's own gateway: plain OpenAI in, paid requests out."""
-        if self.client is None:
-            raise ProcessFailed("prepay first: the gateway needs the client's key")
-        self.gateway_port = self.gateway_port or free_port()
-        key_file = self.plan.folder / "gateway.api-key"
+    def gateway_name(self, client: Client) -> str:
+        """The name of its process."""
+        return "gateway" if client is self.client else f"gateway-{self.clients.index(client) + 1}"
+
+    def start_gateway(self, client: Client | None = None) -> Child:
+        """A client's own gateway (the first client's, if none is named): plain OpenAI in, paid requests out."""
+        client = client or self.client
         command: Sequence[str] = [
             *(sys.executable, str(ROOT / "scripts" / "gateway.py")),
             *("--deployment", str(self.deployment), "--rpc", self.chain.url),
-            *("--keystore", str(self.client.keystore), "--password-file", str(self.client.password_file)),
+            *("--keystore", str(client.key.keystore), "--password-file", str(client.key.password_file)),
             *(argument for p in self.providers for argument in ("--provider", p.url)),
-            *("--port", str(self.gateway_port), "--wallet", str(self.wallet)),
-            *("--api-key-file", str(key_file), "--trust-tokenizer", str(self.plan.tokenizer), "--allow-private"),
+            *("--port", str(client.port), "--wallet", str(client.wallet)),
+            *("--api-key-file", str(client.api_key_file), "--trust-tokenizer", str(self.plan.tokenizer)),
+            "--allow-private",
         ]
-        child = self.processes.start("gateway", command)
-        wait_until(child, answers_ok(f"http://127.0.0.1:{self.gateway_port}/healthz"), READY_SECONDS)
-        self.api_key = key_file.read_text().strip()
+        child = self.processes.start(self.gateway_name(client), command)
+        wait_until(child, answers_ok(f"http://127.0.0.1:{client.port}/healthz"), READY_SECONDS)
         return child
-
-    @property
-    def client_address(self) -> str:
-        """The payer of this market."""
-        if self.client is None:
-            raise ProcessFailed("this market has no client yet")
-        return self.client.address
 
     def audit(self) -> dict[str, Any]:
         """What an auditor says who has the deployment file, an RPC endpoint and no key."""
         command = [
             *(sys.executable, str(ROOT / "scripts" / "audit.py"), "verify", "--deployment", str(self.deployment)),
             *("--rpc", self.chain.url, "--allow-private", "--receipts", "--json"),
-            *(("--receipts-file", str(self.wallet)) if self.wallet.exists() else ()),
+            *(part for c in self.clients if c.wallet.exists() for part in ("--receipts-file", str(c.wallet))),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)  # noqa: S603
         if done.returncode not in (0, 1):
@@ -247,7 +261,8 @@ class Market:
     def receipt_of(self, request_id: str) -> tuple[str, dict[str, Any]]:
         """(provider, receipt) of a request, by the providers' own public answer: what was billed, and by whom."""
         for provider in self.providers:
-            parameters = {"payer": self.client_address.lower(), "lane": self.client_address.lower()}
+            payer = self.client.key.address.lower()
+            parameters = {"payer": payer, "lane": payer}
             reply = httpx.get(f"{provider.url}/v1/receipts/{request_id}", params=parameters, trust_env=False)
             if reply.status_code == httpx.codes.OK:
                 receipt: dict[str, Any] = reply.json()["receipt"]
