@@ -87,12 +87,16 @@ class Carrier(Generic[T]):
 
     async def parts(self) -> AsyncIterator[bytes]:
         """The bytes of the answer as they come; ends when the result is there."""
-        while True:
-            if self._parts.empty() and self._told.done():
-                return
+        while (part := await self.part()) is not None:
+            yield part
+
+    async def part(self) -> bytes | None:
+        """The next bytes; None when the result is there or nobody wants more (`hang_up`)."""
+        while not (self._parts.empty() and (self._told.done() or self._hung_up)):
             part = await self._parts.get()
             if part != _END:
-                yield part
+                return part
+        return None
 
     async def result(self) -> T:
         """What the flow returned. Raises what it raised, or what it failed with while it still tidies up."""
@@ -111,6 +115,7 @@ class Carrier(Generic[T]):
         """
         if not self._hung_up and not self._told.done():
             self._hung_up = True
+            self._wake()
             if self._is_waiting:
                 self.task.cancel()
 
@@ -134,8 +139,12 @@ class Carrier(Generic[T]):
             else:
                 self._told.set_exception(error)
                 self._told.exception()  # mark as seen: after a hang-up nobody asks
+        self._wake()
+
+    def _wake(self) -> None:
+        """A reader may wait for a part that will not come."""
         if self._parts.empty():
-            self._parts.put_nowait(_END)  # wake a reader that waits for a part that will not come
+            self._parts.put_nowait(_END)
 
     async def _drive(self) -> T:
         value: Any = None

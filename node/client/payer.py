@@ -7,7 +7,7 @@ from typing import Protocol
 from node.client.pins import Pins
 from node.client.wallet import Limits
 from node.core.hashing import Domain
-from node.core.types import Address, Bytes32, LaneKey, Signature
+from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Signature
 from node.ports.basics import Clock, Signer
 from node.ports.engine import TokenCounter
 
@@ -34,6 +34,14 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """Base units per million LLM tokens."""
+
+    prompt: Amount
+    completion: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class Payer:
     """One owner on one deployment. Each signer is a lane; `flags` are `Terms.flags` (no offload, no duel)."""
 
@@ -45,6 +53,12 @@ class Payer:
     pins: Pins
     tools: Tools
     flags: int = 0
+    hops: int = 0
+    """Nodes the request has passed before this payer (`Terms.hops`): 0 for a client."""
+    origin: Bytes32 = ZERO32
+    """The hash of the terms that this purchase serves (`Terms.originHash`), when a node offloads."""
+    dearest: Prices | None = None
+    """The most this payer gives for a million LLM tokens."""
 
     @property
     def network(self) -> str:

@@ -12,13 +12,13 @@ from node.client.provider import Directory, Provider, learn_counter
 from node.client.quote import Ask, max_price
 from node.client.rows import Origin
 from node.client.verify import Delivered
-from node.client.wallet import ExposureReached, Purchase, Purse
+from node.client.wallet import BudgetReached, ExposureReached, Purchase, Purse
 from node.client.x402 import Payment, SignedReceipt
 from node.core.errors import BadConfig, Broken
 from node.core.hashing import keccak
 from node.core.messages import ModelOffer, Terms, Voucher
 from node.core.prompt import counted_prompt
-from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Seconds
+from node.core.types import Address, Amount, Bytes32, LaneKey, Seconds
 from node.core.wire import hex_of
 from node.ports.engine import TokenCounter
 
@@ -82,6 +82,7 @@ def now_of(payer: Payer) -> Seconds:
 def begin(provider: Provider, ask: Ask, payer: Payer, directory: Directory) -> Flow[Trade]:
     """Count, quote and reserve: durable when it returns. Raises the refusals of quote and wallet."""
     model = provider.model_named(ask.model)
+    _check_prices(model, payer)
     pin = Pin(model.tokenizer, model.template)
     counter = yield from learn_counter(provider.url, model.name, pin, payer, directory)
     prompt = counted_prompt(ask.path, ask.fields)
@@ -94,6 +95,17 @@ def begin(provider: Provider, ask: Ask, payer: Payer, directory: Directory) -> F
     )
     purchase, purse = yield from _reserve(blank, provider, ask, payer)
     return Trade(ask, payer, directory, provider.url, provider.facts.operator, purchase, purse, counter)
+
+
+def _check_prices(model: ModelOffer, payer: Payer) -> None:
+    """A node buys only below what it sells for (rule 7). Raises BudgetReached."""
+    most = payer.dearest
+    if most is not None and (model.price_prompt > most.prompt or model.price_completion > most.completion):
+        raise BudgetReached(
+            "this provider's prices leave no margin",
+            price_prompt=model.price_prompt,
+            price_completion=model.price_completion,
+        )
 
 
 def _terms(provider: Provider, model: ModelOffer, payer: Payer, request_hash: Bytes32, price: Amount) -> Terms:
@@ -110,8 +122,8 @@ def _terms(provider: Provider, model: ModelOffer, payer: Payer, request_hash: By
         start_by=Seconds(now_of(payer) + START_WITHIN),
         mode=0,
         flags=payer.flags,
-        hops=0,
-        origin_hash=ZERO32,
+        hops=payer.hops,
+        origin_hash=payer.origin,
     )
 
 
