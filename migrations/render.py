@@ -1,4 +1,4 @@
-"""Writes the SQL of the first revision from the ledger's tables, one file a database. Frozen after the first release.
+"""Writes the SQL of the revisions from the ledger's tables, one file a revision and database. Frozen once released.
 
 Plain SQL on purpose: an auditor reads the schema, with every CHECK, without running anything.
 """
@@ -15,21 +15,28 @@ HOME = Path(__file__).parent / "ledger"
 assert chain_tables.outbox.metadata is tables.metadata
 
 
-def statements(dialect: Dialect) -> list[str]:
+LATER: dict[str, frozenset[str]] = {"draws": frozenset({"draw"})}
+"""The tables of each revision after the first."""
+
+
+def statements(dialect: Dialect, revision: str = "initial") -> list[str]:
     """CREATE TABLE, INDEX and VIEW in the order of their references."""
-    out = []
+    out: list[str] = []
     for table in tables.metadata.sorted_tables:
+        if revision != next((later for later, names in LATER.items() if table.name in names), "initial"):
+            continue
         out.append(str(CreateTable(table).compile(dialect=dialect)).strip())
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         out.extend(str(CreateIndex(index).compile(dialect=dialect)).strip() for index in indexes)
-    return [*out, views.CHARGE]
+    return [*out, views.CHARGE] if revision == "initial" else out
 
 
 def main() -> None:
-    """Write both files."""
-    for dialect in (sqlite.dialect(), postgresql.dialect()):
-        text = ";\n\n".join(line.replace("\t", "    ") for line in statements(dialect))
-        (HOME / f"initial.{dialect.name}.sql").write_text(text.replace(" \n", "\n") + ";\n")
+    """Write all files."""
+    for revision in ("initial", *LATER):
+        for dialect in (sqlite.dialect(), postgresql.dialect()):
+            text = ";\n\n".join(line.replace("\t", "    ") for line in statements(dialect, revision))
+            (HOME / f"{revision}.{dialect.name}.sql").write_text(text.replace(" \n", "\n") + ";\n")
 
 
 if __name__ == "__main__":

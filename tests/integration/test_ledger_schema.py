@@ -1,10 +1,12 @@
 """The schema: the migrations build what tables.py says, go up and down, and refuse what the invariants forbid."""
 
+import itertools
+
 import pytest
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from migrations.render import statements
+from migrations.render import LATER, statements
 from node.adapters.ledger import tables, views
 from node.adapters.ledger.schema import downgrade, for_writing, migrate, open_engine
 from node.adapters.ledger.types import exact_sum
@@ -15,12 +17,13 @@ BIG = 2**127
 
 
 def test_migrations__both_dialects__equal_the_tables() -> None:
-    for name in ("sqlite", "postgresql"):
-        frozen = (HOME / f"migrations/ledger/initial.{name}.sql").read_text()
-        from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.dialects import postgresql, sqlite
 
+    for revision, name in itertools.product(("initial", *LATER), ("sqlite", "postgresql")):
+        frozen = (HOME / f"migrations/ledger/{revision}.{name}.sql").read_text()
         dialect = {"sqlite": sqlite, "postgresql": postgresql}[name].dialect()
-        wanted = ";\n\n".join(line.replace("\t", "    ") for line in statements(dialect)).replace(" \n", "\n")
+        made = statements(dialect, revision)
+        wanted = ";\n\n".join(line.replace("\t", "    ") for line in made).replace(" \n", "\n")
         assert frozen == wanted + ";\n"
 
 

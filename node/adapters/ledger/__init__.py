@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from node.adapters.ledger.chain_book import SqlChainBook
+from node.adapters.ledger.draws import SqlDraws
 from node.adapters.ledger.high_water import HighWater
 from node.adapters.ledger.ledger import SqlLedger
 from node.adapters.ledger.offers import KeptOffer, SqlOffers
@@ -29,6 +30,7 @@ class Books:
     offers: SqlOffers
     queries: LedgerQueries
     pages: SqlLedgerPages
+    draws: SqlDraws
 
     @property
     def high_water(self) -> HighWater:
@@ -57,6 +59,7 @@ def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWa
         offers=SqlOffers(store),
         queries=LedgerQueries(store),
         pages=SqlLedgerPages(store),
+        draws=SqlDraws(store),
     )
 
 
@@ -65,6 +68,7 @@ __all__ = [
     "HighWater",
     "KeptOffer",
     "SqlChainBook",
+    "SqlDraws",
     "SqlLedger",
     "SqlLedgerPages",
     "SqlOffers",

@@ -196,3 +196,14 @@ claim = Table(
     sqlite_strict=True,
 )
 """Every claim signed, one a count of receipts. `peaks` = the tree it commits, 32 bytes each."""
+
+draw = Table(
+    "draw",
+    metadata,
+    Column("request_id", BYTES, CheckConstraint("length(request_id) = 32", name="request_id"), primary_key=True),
+    Column("round", BIGINT, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("signature", BYTES, CheckConstraint("length(signature) = 65", name="signature"), nullable=False),
+    sqlite_strict=True,
+)
+"""Every draw, as signed and served: who was passed over and why, whoever was asked, and who was chosen."""

@@ -56,6 +56,7 @@ class ProviderConfig:
     max_context: int = 0
     max_concurrency: int = 0
     daily_offload_budget: Amount = Amount(0)
+    offload_margin: float = 0.1
     serve_hours: tuple[ServeHours, ...] = ()
     blocklist: frozenset[Address] = frozenset()
     own_users_first: bool = True
@@ -70,6 +71,7 @@ class ProviderConfig:
         _check_range("ask_above_slowdown", self.ask_above_slowdown, 1.0, 100.0)
         _check_range("congestion_weight", self.congestion_weight, 0.0, 10.0)
         _check_range("price_weight", self.price_weight, 0.0, 1.0)
+        _check_range("offload_margin", self.offload_margin, 0.0, 100.0)
         for name in ("minimum_price", "max_context", "max_concurrency", "daily_offload_budget"):
             _check_range(name, getattr(self, name), 0, 2**128 - 1)
         for window in self.serve_hours:

@@ -50,6 +50,7 @@ class Skip(StrEnum):
     TIMED_OUT = "timed_out"
     BACKING_OFF = "backing_off"
     TOO_EXPENSIVE = "too_expensive"
+    NO_COVER = "no_cover"
     REFUSED_DRAINING = "refused_draining"
     REFUSED_SCHEDULE = "refused_schedule"
     REFUSED_POLICY = "refused_policy"

@@ -1,0 +1,7 @@
+CREATE TABLE draw (
+    request_id BYTEA NOT NULL CONSTRAINT ck_draw_request_id CHECK (length(request_id) = 32),
+    round BIGINT NOT NULL,
+    document TEXT NOT NULL,
+    signature BYTEA NOT NULL CONSTRAINT ck_draw_signature CHECK (length(signature) = 65),
+    CONSTRAINT pk_draw PRIMARY KEY (request_id, round)
+);

@@ -1,0 +1,8 @@
+CREATE TABLE draw (
+    request_id BLOB NOT NULL CONSTRAINT ck_draw_request_id CHECK (length(request_id) = 32),
+    round INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    signature BLOB NOT NULL CONSTRAINT ck_draw_signature CHECK (length(signature) = 65),
+    CONSTRAINT pk_draw PRIMARY KEY (request_id, round)
+)
+ STRICT;

@@ -1,0 +1,62 @@
+"""What routing needs of the outside: bought answers of other nodes, and a book of draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.core.membership.members import Member
+from node.core.types import Address, Amount, Bytes32, Signature
+from node.ports.engine import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One request as this node buys it from a peer (protocol rule 7): prices and maximum leave the node its margin.
+
+    `origin` is the hash of the terms that it serves with it; `hops` counts the nodes before the peer.
+    """
+
+    member: Member
+    path: str
+    body: bytes
+    origin: Bytes32
+    hops: int
+    flags: int
+    price_prompt: Amount
+    price_completion: Amount
+    most: Amount
+    start_seconds: float
+    """To the first bytes of the answer; then the next candidate is asked."""
+    idle_seconds: float
+    """The longest silence inside the answer."""
+
+
+class PeerMarket(Protocol):
+    """Buys answers of peers in this node's own lane."""
+
+    def open(self, purchase: Purchase) -> Exchange:
+        """A purchase that has not begun. The exchange reads like an engine's and raises EngineFailed like one.
+
+        What it costs is booked whatever the reader does: late receipts are asked for, the evidence is kept.
+        """
+
+    def cover_left(self, payee: Address) -> Amount:
+        """What this node may still spend at a peer, as far as it knows now. No I/O."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDraw:
+    """The canonical document of one draw and the dispatcher's signature over it."""
+
+    document: str
+    signature: Signature
+
+
+class DrawBook(Protocol):
+    """Every draw of this node, for auditors."""
+
+    async def keep(self, request_id: Bytes32, number: int, kept: KeptDraw) -> None:
+        """Store a draw; round `number` of its request. Raises LedgerUnavailable."""
+
+    async def load(self, request_id: Bytes32) -> Sequence[KeptDraw]:
+        """All rounds of a request, in order."""
