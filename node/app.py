@@ -186,7 +186,7 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
     parts = _parts(base, offers, _backends(base, stack))
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
     recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
-    settler = _settler(base)
+    settler = _settler(base, parts)
     return Node(
         base=base,
         parts=parts,
@@ -220,7 +220,7 @@ def _tower_push(base: Foundation, settler: Settler) -> TowerPush:
     )
 
 
-def _settler(base: Foundation) -> Settler:
+def _settler(base: Foundation, parts: Parts) -> Settler:
     settings = base.settings
     return Settler(
         chain=base.chain,
@@ -235,6 +235,7 @@ def _settler(base: Foundation) -> Settler:
             threshold=Amount(settings.settle_threshold),
             max_fee_per_gas=settings.max_fee_gwei * GWEI,
         ),
+        operator_of=parts.chain.operator_of,
         towers=base.towers,
     )
 
@@ -283,7 +284,7 @@ def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, re
     return create_app(
         ApiServices(
             serving=base.fail_point.serving(serving),
-            receipts=Receipts(base.books.ledger, base.books.settlement, base.operator, base.deployment.domain),
+            receipts=_receipts(base, parts),
             offers=offers,
             chain=parts.chain,
             readiness=Readiness(parts, serving, lambda: {"rpc": [asdict(status) for status in chain.status()]}),
@@ -293,6 +294,11 @@ def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, re
             ledger_rows=LedgerRows(base.books.pages),
         )
     )
+
+
+def _receipts(base: Foundation, parts: Parts) -> Receipts:
+    books, domain = base.books, base.deployment.domain
+    return Receipts(books.ledger, books.settlement, base.operator, domain, parts.chain.operator_of)
 
 
 async def _offer_book(base: Foundation) -> OfferBook:

@@ -7,9 +7,12 @@ Keeps INV3 and INV12; the pair inequality is the off-chain side of INV2.
 
 from dataclasses import dataclass
 
-from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneFrozen
+from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneAhead, LaneFrozen
 from node.core.messages import Receipt, Terms, Voucher
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature, Status, TokenCount
+
+SEQ_AHEAD = Micros(30_000_000)
+"""A lane whose last receipt is dated this far ahead of every clock is not served: its claim would have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,10 @@ class PairState:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A checked wish to serve one request: stored whole, so that an auditor can re-check it later."""
+    """A checked wish to serve one request: stored whole, so that an auditor can re-check it later.
+
+    `received_at`: by this machine's clock or the chain's, whichever is later.
+    """
 
     key: LaneKey
     voucher: Voucher
@@ -86,12 +92,16 @@ class Outcome:
 
 
 def admit(lane: LaneState, pair: PairState, admission: Admission) -> tuple[LaneState, PairState]:
-    """Reserve `maxPrice` in the lane and the pair (rule 2). Raises LaneFrozen, CeilingTooLow or CoverTooLow.
+    """Reserve `maxPrice` in the lane and the pair (rule 2). Raises LaneFrozen, LaneAhead, CeilingTooLow, CoverTooLow.
 
     The best ceiling never falls, whatever order vouchers arrive in; that of a refused voucher is not kept.
     """
     if lane.is_frozen:
         raise LaneFrozen("this lane must be resynchronised first: send your last receipt", charged=lane.charged)
+    if lane.seq > admission.received_at * 1_000_000 + SEQ_AHEAD:
+        raise LaneAhead(
+            "this lane's last receipt is dated ahead of the chain's clock: its payee must bump", seq=lane.seq
+        )
     best = max(lane.best, admission.voucher.ceiling)
     wanted = admission.terms.max_price
     room = min(best, lane.cap) - lane.charged - lane.reserved

@@ -127,6 +127,10 @@ class NotFound(Refused):
     """Nothing here by that id."""
 
 
+class Gone(Refused):
+    """It was here, and was pruned after it had been served for long enough."""
+
+
 class Overloaded(Refused):
     """No room before the deadline; `retry_after` seconds."""
 
@@ -149,6 +153,14 @@ class LedgerUnavailable(Unavailable):
 
 class BooksStale(Unavailable):
     """This node's books are older than the world (a restored backup): it signs nothing until its owner acts."""
+
+
+class KeyNotHere(Unavailable):
+    """What should be signed belongs to another operator key than this node's; the one named in the facts signs it."""
+
+
+class LaneAhead(Unavailable):
+    """The lane's last receipt is dated ahead of every clock (one jumped); a new generation of its payee cures it."""
 
 
 class TowerUnavailable(Unavailable):

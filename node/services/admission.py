@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from node.core.account import Admission
 from node.core.errors import AlreadyServed, InProgress, Refused, StaleGeneration, StaleTerms, TermsConflict, WrongTerms
-from node.core.messages import ModelOffer, Offer
+from node.core.messages import ModelOffer, Offer, Receipt
 from node.core.pricing import completion_room
-from node.core.types import Bytes32, LaneKey, Seconds
+from node.core.types import Bytes32, LaneKey, Seconds, Signature
 from node.core.voucher import check_minimum_budget, check_mode, check_terms, check_voucher
 from node.ports.ledger import Stored
 from node.services.parts import Parts
 from node.services.quoting import Quote
+from node.services.signing import check_key, sign_as
 from node.services.x402 import Payment, SignedReceipt
 
 
@@ -57,6 +58,7 @@ class Door:
         except (StaleTerms, WrongTerms, StaleGeneration):
             await self._raise_if_known(key, payment)
             raise
+        check_key(self._parts.signer, self._parts.chain.operator_of(key.generation), key.generation)
         check_minimum_budget(standing.cover, offer.minimum_budget)
         return Checked(payment, key, model)
 
@@ -77,7 +79,7 @@ class Door:
             signature=checked.payment.signature,
             terms=terms,
             salt=checked.payment.salt,
-            received_at=Seconds(int(self._parts.clock.now())),
+            received_at=Seconds(int(max(self._parts.clock.now(), self._parts.chain.chain_now))),
             lease=self._parts.lease.epoch,
         )
         stored = await self._parts.ledger.admit(admission)
@@ -90,14 +92,17 @@ class Door:
         if stored is not None:
             raise self._replayed(stored, payment)
 
+    def _sign_again(self, receipt: Receipt) -> Signature:
+        parts, generation = self._parts, receipt.generation
+        digest = parts.market.domain.digest(receipt.struct_hash())
+        return sign_as(parts.signer, parts.chain.operator_of(generation), generation, digest)
+
     def _replayed(self, stored: Stored, payment: Payment) -> Replayed:
         """Rule 9: the same terms only (the ceiling may have risen), never a second charge."""
         if stored.admission.terms != payment.terms:
             return Replayed(TermsConflict("this request id came before with other terms"), None)
         if stored.receipt is None:
             return Replayed(InProgress("this request is being served now", retry_after=1), None)
-        signature = stored.signature or self._parts.signer.sign(
-            self._parts.market.domain.digest(stored.receipt.struct_hash())
-        )
+        signature = stored.signature or self._sign_again(stored.receipt)
         error = AlreadyServed("this request was served and charged; its receipt is here", charge=stored.receipt.charge)
         return Replayed(error, SignedReceipt(stored.receipt, signature))

@@ -39,6 +39,7 @@ class ChainView:
         self._standings: dict[tuple[Address, Address], Standing] = {}
         self._view = PayeeView()
         self._head_timestamp: int | None = None
+        self._head_seen_at = 0.0
 
     @property
     def payee_view(self) -> PayeeView:
@@ -50,12 +51,25 @@ class ChainView:
         """Seconds since the newest booked block; None before the first."""
         return None if self._head_timestamp is None else self._clock.now() - self._head_timestamp
 
+    def operator_of(self, generation: int) -> Address:
+        """The operator key of a generation as last loaded; zero when there was none."""
+        return self._view.operator_of(generation)
+
+    @property
+    def chain_now(self) -> float:
+        """What the chain's clock shows now: the head's timestamp and the time since that head was first seen."""
+        if self._head_timestamp is None:
+            return self._clock.now()
+        return self._head_timestamp + self._clock.monotonic() - self._head_seen_at
+
     async def refresh(self) -> None:
         """Load the payee's side anew and forget the lanes."""
         view = await self._book.load_payee(self._payee)
         cursor = await self._book.load_cursor()
         self._view = view
-        self._head_timestamp = cursor.head.timestamp if cursor else None
+        timestamp = cursor.head.timestamp if cursor else None
+        if timestamp != self._head_timestamp:
+            self._head_timestamp, self._head_seen_at = timestamp, self._clock.monotonic()
         self._standings.clear()
         self._loaded_at = self._clock.monotonic()
 

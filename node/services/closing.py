@@ -9,12 +9,13 @@ import logging
 from node.core.account import Admission, Outcome
 from node.core.billing import Ending, Prices, settle_outcome
 from node.core.choices import response_hash
-from node.core.errors import Broken, EngineFailed, LedgerUnavailable
+from node.core.errors import Broken, EngineFailed, KeyNotHere, LedgerUnavailable
 from node.core.messages import Receipt
 from node.core.types import Micros, TokenCount
 from node.services.parts import Parts
 from node.services.quoting import Quote, count_texts, counter_of
 from node.services.relay import Relay
+from node.services.signing import sign_as
 from node.services.x402 import SignedReceipt
 
 RETRY_SECONDS = (0.05, 0.2, 1.0, 3.0)
@@ -37,8 +38,13 @@ class Closer:
         return await self.sign(receipt)
 
     async def sign(self, receipt: Receipt) -> SignedReceipt:
-        """Deterministic, so it can be made again after a crash; kept with the next group of writes."""
-        signature = self._parts.signer.sign(self._parts.market.domain.digest(receipt.struct_hash()))
+        """Deterministic, so it can be made again after a crash; kept with the next group of writes.
+
+        Raises KeyNotHere for a generation of another operator key: the receipt is durable, and that key may sign it.
+        """
+        parts, generation = self._parts, receipt.generation
+        digest = parts.market.domain.digest(receipt.struct_hash())
+        signature = sign_as(parts.signer, parts.chain.operator_of(generation), generation, digest)
         try:
             await self._parts.ledger.keep_signature(receipt, signature)
         except LedgerUnavailable:
@@ -54,8 +60,15 @@ class Closer:
             except Broken:  # one lane that does not add up must not keep the others' reservations
                 log.exception("request %s cannot be closed", admission.request_id.hex())
                 continue
-            await self.sign(receipt)
+            await self._sign_late(receipt)
         return len(abandoned)
+
+    async def _sign_late(self, receipt: Receipt) -> None:
+        """Nobody waits for this one: without its key it stays unsigned until it is asked for where the key is."""
+        try:
+            await self.sign(receipt)
+        except KeyNotHere as exc:
+            log.warning("the receipt of request %s is not signed: %s", receipt.request_id.hex(), exc.message)
 
     async def retry_unclosed(self) -> int:
         """Write the charges that could not be written before, each once; how many are still waiting.
@@ -74,7 +87,7 @@ class Closer:
         """Whether nothing more can be done about this charge: written, or no longer ours to write."""
         try:
             self._parts.lease.check(admission.lease)
-            await self.sign(await self._parts.ledger.close(admission, outcome, self._now()))
+            await self._sign_late(await self._parts.ledger.close(admission, outcome, self._now()))
         except LedgerUnavailable:
             return admission.lease != self._parts.lease.epoch
         except Broken:
@@ -121,7 +134,8 @@ class Closer:
         return TokenCount(min(prompts), min(bounds))
 
     def _now(self) -> Micros:
-        return Micros(int(self._parts.clock.now() * 1_000_000))
+        """Never ahead of the chain's clock: a receipt dated ahead could be claimed only when its time has come."""
+        return Micros(int(min(self._parts.clock.now(), self._parts.chain.chain_now) * 1_000_000))
 
 
 def _nothing_delivered(admission: Admission) -> Outcome:

@@ -6,6 +6,7 @@ Only the caller's own lane is shown, and only to somebody who signed with its ke
 from node.core.errors import (
     CeilingTooLow,
     CoverTooLow,
+    KeyNotHere,
     LaneFrozen,
     LedgerUnavailable,
     MissingPayment,
@@ -17,11 +18,13 @@ from node.core.errors import (
     WrongSignature,
     WrongTerms,
 )
-from node.core.types import Amount, LaneKey, Micros
+from node.core.messages import Receipt
+from node.core.types import Amount, LaneKey, Micros, Signature
 from node.services.caller import Caller
 from node.services.parts import Parts
 from node.services.quoting import quote_unpaid
 from node.services.request import Request, parse_request
+from node.services.signing import sign_as
 from node.services.x402 import Demand, LaneReport, SignedReceipt
 
 PAYMENT_REFUSALS = (
@@ -70,6 +73,16 @@ async def _amount(parts: Parts, request: Request | None) -> Amount:
         return Amount(0)
 
 
+def _signed(parts: Parts, receipt: Receipt, signature: Signature | None) -> SignedReceipt | None:
+    """None for a receipt whose signature is lost and whose operator key is not here: it would prove nothing."""
+    digest = parts.market.domain.digest(receipt.struct_hash())
+    operator = parts.chain.operator_of(receipt.generation)
+    try:
+        return SignedReceipt(receipt, signature or sign_as(parts.signer, operator, receipt.generation, digest))
+    except KeyNotHere:
+        return None
+
+
 async def _report(parts: Parts, key: LaneKey) -> LaneReport:
     try:
         lane = await parts.ledger.load_lane(key)
@@ -80,8 +93,7 @@ async def _report(parts: Parts, key: LaneKey) -> LaneReport:
     receipt = last[0].receipt if last else None
     signed = None
     if receipt is not None:
-        signature = last[0].signature or parts.signer.sign(parts.market.domain.digest(receipt.struct_hash()))
-        signed = SignedReceipt(receipt, signature)
+        signed = _signed(parts, receipt, last[0].signature)
     return LaneReport(
         cover_left=Amount(max(pair.cover_left, 0)) if pair else Amount(0),
         charged=lane.charged if lane else Amount(0),

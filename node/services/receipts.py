@@ -16,6 +16,7 @@ from node.core.wire import hex_of, message_to_json
 from node.ports.basics import Signer
 from node.ports.ledger import Ledger, Stored
 from node.ports.settling import SettlementBook
+from node.services.signing import OperatorOf, sign_as
 
 MAX_ROWS = 500
 """A page of receipts: about 1 MB."""
@@ -30,6 +31,7 @@ class Receipts:
     settlements: SettlementBook
     signer: Signer
     domain: Domain
+    operator_of: OperatorOf
 
     async def by_id(self, payer: Address, lane: Address, request_id: Bytes32) -> dict[str, Any]:
         """Raises NotFound, or InProgress while it is open."""
@@ -98,7 +100,8 @@ class Receipts:
         receipt, admission = stored.receipt, stored.admission
         if receipt is None:
             raise NotFound("this request has no receipt yet")
-        signature = stored.signature or self.signer.sign(self.domain.digest(receipt.struct_hash()))
+        digest, generation = self.domain.digest(receipt.struct_hash()), receipt.generation
+        signature = stored.signature or sign_as(self.signer, self.operator_of(generation), generation, digest)
         return {
             "receipt": message_to_json(receipt),
             "signature": hex_of(signature),

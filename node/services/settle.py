@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from node.core.errors import Broken
+from node.core.errors import Broken, KeyNotHere
 from node.core.hashing import Domain
 from node.core.messages import Claim
 from node.core.settlement import DueLane, GasTerms, SignedClaim, Tree, Trigger, deadline_of, plan
@@ -17,6 +17,7 @@ from node.ports.basics import Clock, Signer
 from node.ports.chain import Chain
 from node.ports.settling import SettlementBook
 from node.ports.tower import Tower
+from node.services.signing import OperatorOf, check_key, sign_as
 from node.services.tower_push import show_towers
 
 PAGE = 2_000
@@ -68,6 +69,7 @@ class Settler:
     payee: Address
     sender: Address
     policy: SettlePolicy
+    operator_of: OperatorOf
     towers: Sequence[Tower] = ()
 
     async def settle(self, trigger: Trigger = Trigger.SCHEDULED) -> Settlement:
@@ -111,13 +113,18 @@ class Settler:
         """One lane whose receipts do not add up must not stop the others; it is never claimed on a guess."""
         try:
             return await self.build_claim(lane)
+        except KeyNotHere as exc:
+            log.warning("lane 0x%s is not settled: %s", lane.key.lane.hex(), exc.message)
+            tally.skipped.append((lane, exc.message))
         except Broken as exc:
             log.exception("lane 0x%s is not settled", lane.key.lane.hex())
             tally.skipped.append((lane, exc.message))
-            return None
+        return None
 
     async def build_claim(self, lane: DueLane) -> SignedClaim:
-        """A signed claim over everything charged. Raises Broken when the lane's receipts do not add up."""
+        """A signed claim over everything charged. Raises Broken when the lane's receipts do not add up, KeyNotHere."""
+        operator, generation = self.operator_of(lane.key.generation), lane.key.generation
+        check_key(self.signer, operator, generation)
         tree = await self._grown_tree(lane)
         claim = Claim(
             payer=lane.key.payer,
@@ -129,7 +136,7 @@ class Settler:
             receipts_root=tree.peaks.root,
             count=tree.peaks.count,
         )
-        signature = self.signer.sign(self.domain.digest(claim.struct_hash()))
+        signature = sign_as(self.signer, operator, generation, self.domain.digest(claim.struct_hash()))
         return SignedClaim(claim, signature, lane.voucher, lane.voucher_signature, tree.peaks)
 
     async def _grown_tree(self, lane: DueLane) -> Tree:

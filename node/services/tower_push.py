@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from node.core.errors import Broken, TowerUnavailable
+from node.core.errors import Broken, KeyNotHere, TowerUnavailable
 from node.core.settlement import DueLane, SignedClaim
 from node.core.types import Address, LaneKey
 from node.ports.basics import Clock
@@ -70,6 +70,8 @@ class TowerPush:
         for lane in lanes:
             try:
                 claims.append(await self.build(lane))
+            except KeyNotHere as exc:
+                log.warning("lane 0x%s is not shown to the towers: %s", lane.key.lane.hex(), exc.message)
             except Broken:
                 log.exception("lane 0x%s is not shown to the towers", lane.key.lane.hex())
         for signed in claims:

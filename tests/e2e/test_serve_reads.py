@@ -109,7 +109,7 @@ async def test_settlement__pages_with_peaks__rebuild_the_claimed_root(lab: Lab) 
     receipts = await sell(lab, 7)
     voucher = Voucher(Address(lab.payer.address), PAYEE, 1, receipts[-1].cumulative, Bytes32(b"\x00" * 32))
     book = OneClaim(receipts, voucher)
-    service = Receipts(lab.node.ledger, book, OPERATOR, DOMAIN)  # type: ignore[arg-type]
+    service = Receipts(lab.node.ledger, book, OPERATOR, DOMAIN, lambda _: OPERATOR.address)  # type: ignore[arg-type]
     root = book.signed.claim.receipts_root
     for first in (0, 3, 4, 7):
         page = await service.of_settlement(root, first, 500)

@@ -70,6 +70,7 @@ class Node:
             self.market.payee.address,
             sender=OPERATOR.address,
             policy=SettlePolicy(Amount(currency_per_native), Amount(0)),
+            operator_of=lambda _: OPERATOR.address,
         )
 
     @property

@@ -64,14 +64,15 @@ class FakeBook:
     generation: int = 1
     cover: int = COVER
     head_at: float = field(default_factory=time.time)
+    operator: Address = OPERATOR.address
 
     async def load_cursor(self) -> Cursor | None:
         block = Block(1, b"\x01" * 32, b"\x00" * 32, Seconds(int(self.head_at)))  # type: ignore[arg-type]
         return Cursor(block, 1)
 
     async def load_payee(self, _payee: Address) -> PayeeView:
-        operators = {self.generation: OPERATOR.address}
-        return PayeeView(self.generation, OPERATOR.address, self.generation, operators)
+        operators = {self.generation: self.operator}
+        return PayeeView(self.generation, self.operator, self.generation, operators)
 
     async def load_standing(self, payee: Address, payer: Address, _signer: Address) -> Standing:
         return Standing(payee, self.generation, payer, Amount(self.cover))
@@ -197,7 +198,7 @@ async def _assemble(options: LabOptions, clock: SystemClock, books: Books, engin
     serving = Serving(parts, options.serve)
     services = ApiServices(
         serving=serving,
-        receipts=Receipts(ledger, books.settlement, OPERATOR, DOMAIN),
+        receipts=Receipts(ledger, books.settlement, OPERATOR, DOMAIN, chain.operator_of),
         offers=offers,
         chain=chain,
         readiness=Readiness(parts, serving, dict),

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from node.core.account import Outcome, admit, close
-from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneFrozen
+from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneAhead, LaneFrozen
 from node.core.types import ZERO32, Amount, Micros, Status, TokenCount
-from tests.factories import make_admission, make_lane, make_pair
+from tests.factories import NOW, make_admission, make_lane, make_pair
 
 
 def outcome(charge: int) -> Outcome:
@@ -50,6 +50,13 @@ def test_admit__cap_below_the_ceiling__binds() -> None:
 def test_admit__frozen_lane__is_refused() -> None:
     with pytest.raises(LaneFrozen):
         admit(make_lane(is_frozen=True), make_pair(), make_admission())
+
+
+def test_admit__last_receipt_dated_ahead_of_every_clock__is_refused() -> None:
+    latest = Micros((NOW + 30) * 1_000_000)
+    assert admit(make_lane(seq=latest), make_pair(), make_admission())
+    with pytest.raises(LaneAhead):
+        admit(make_lane(seq=Micros(latest + 1)), make_pair(), make_admission())
 
 
 def test_admit__chain_claimed_more_than_we_charged__counts_the_claim_once() -> None:

@@ -156,6 +156,21 @@ async def test_chain_view__head_too_old_or_unknown__sells_nothing() -> None:
     assert refused.value.facts["head_age_seconds"] == 152
 
 
+async def test_chain_view__chain_now__is_the_heads_time_and_what_has_passed_since_it_was_seen() -> None:
+    clock, book = FakeClock(), Book()
+    view = ChainView(book, clock, PAYEE)  # type: ignore[arg-type]
+    await view.refresh()
+    assert view.chain_now == clock.now()
+    book.cursor = cursor_at(850)
+    await view.refresh()
+    clock.at += 2
+    await view.refresh()  # the same head: its age goes on
+    assert view.chain_now == 852
+    book.cursor = cursor_at(860)
+    await view.refresh()
+    assert view.chain_now == 860
+
+
 def test_quote__clamps_to_request_offer_and_context() -> None:
     model = make_model(context_length=100, max_completion=30)
     assert quote_for(REQUEST, model, 10).completion_limit == 30

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 import pytest
 
 from node.core.account import Admission, Outcome
-from node.core.errors import Broken, LedgerUnavailable
+from node.core.errors import Broken, KeyNotHere, LedgerUnavailable
 from node.core.messages import Receipt
 from node.core.types import ZERO32, Amount, Signature, Status, TokenCount
 from node.services.closing import Closer
-from tests.factories import make_admission, make_receipt
+from tests.factories import PAYEE, PAYER, make_admission, make_receipt
 
 pytestmark = pytest.mark.unit
+
+
+OPERATOR = SimpleNamespace(address=PAYEE, sign=lambda _: Signature(b"\x01" * 65))
 
 
 class Books:
@@ -39,7 +42,8 @@ async def test_close_abandoned__one_lane_is_broken__the_others_are_closed() -> N
     parts = SimpleNamespace(
         ledger=books,
         market=SimpleNamespace(domain=domain),
-        signer=SimpleNamespace(sign=lambda _: Signature(b"\x01" * 65)),
+        signer=OPERATOR,
+        chain=SimpleNamespace(operator_of=lambda _: OPERATOR.address, chain_now=1_000.0),
         clock=SimpleNamespace(now=lambda: 1_000.0),
     )
     await Closer(parts).close_abandoned()  # type: ignore[arg-type]
@@ -67,7 +71,8 @@ def closer_over(books: Books) -> Closer:
     parts = SimpleNamespace(
         ledger=books,
         market=SimpleNamespace(domain=SimpleNamespace(digest=lambda struct_hash: struct_hash)),
-        signer=SimpleNamespace(sign=lambda _: Signature(b"\x01" * 65)),
+        signer=OPERATOR,
+        chain=SimpleNamespace(operator_of=lambda _: OPERATOR.address, chain_now=1_000.0),
         clock=SimpleNamespace(now=lambda: 1_000.0),
         lease=SimpleNamespace(epoch=1, check=lambda _: None),
     )
@@ -98,3 +103,24 @@ async def test_retry_unclosed__stopped_by_a_bug__the_others_are_still_waiting() 
     with pytest.raises(RuntimeError):
         await closer.retry_unclosed()
     assert len(closer._unclosed) == 3
+
+
+async def test_close_abandoned__of_a_former_operator_key__is_closed_and_not_signed_by_the_new_one() -> None:
+    books = ThreeCharges()
+    closer = closer_over(books)
+    books.abandoned = books.waiting[2:]
+    closer._parts.chain.operator_of = lambda _: PAYER  # type: ignore[method-assign]
+    assert await closer.close_abandoned() == 1
+    assert (books.written, books.signed) == ([books.waiting[2]], [])
+    with pytest.raises(KeyNotHere) as refused:
+        await closer.sign(make_receipt(generation=3))
+    assert refused.value.facts == {"operator": "0x" + PAYER.hex(), "generation": 3}
+
+
+async def test_close__this_machines_clock_jumped_ahead__the_receipt_is_dated_by_the_chain() -> None:
+    books = ThreeCharges()
+    closer = closer_over(books)
+    closer._parts.clock.now = lambda: 1_000.0 + 86_400  # type: ignore[method-assign]
+    assert closer._now() == 1_000 * 1_000_000
+    closer._parts.clock.now = lambda: 400.0  # type: ignore[method-assign]
+    assert closer._now() == 400 * 1_000_000

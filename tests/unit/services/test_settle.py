@@ -7,7 +7,7 @@ from node.core.merkle import Peaks, leaf_hash
 from node.core.messages import Receipt
 from node.core.settlement import DueLane, Trigger
 from node.core.transactions import ClaimPreview, Fees, TxState
-from node.core.types import Address, Amount, LaneKey, Micros, Seconds, Signature
+from node.core.types import ZERO_ADDRESS, Address, Amount, LaneKey, Micros, Seconds, Signature
 from node.services.sender import Sender
 from node.services.settle import SettlePolicy, Settler
 from node.services.settle_now import settle_now
@@ -35,11 +35,20 @@ class Bench:
     def __init__(self) -> None:
         self.chain, self.outbox, self.clock = ScriptedChain(), MemoryOutbox(), FixedClock()
         self.book = MemorySettlementBook(self.outbox)
+        self.operators = {1: OPERATOR.address}
 
     def settler(self, currency_per_native: int = 0, threshold: int = 0) -> Settler:
         policy = SettlePolicy(Amount(currency_per_native), Amount(threshold))
         return Settler(
-            self.chain, self.book, OPERATOR, self.clock, DOMAIN, PAYEE, sender=GAS_KEY.address, policy=policy
+            self.chain,
+            self.book,
+            OPERATOR,
+            self.clock,
+            DOMAIN,
+            PAYEE,
+            sender=GAS_KEY.address,
+            policy=policy,
+            operator_of=lambda generation: self.operators.get(generation, ZERO_ADDRESS),
         )
 
     def add_lane(self, number: int, charges: list[int], claimed: int = 0, thaw_end: int = 0) -> DueLane:
@@ -196,3 +205,19 @@ async def test_settle_now__nothing_is_mined__gives_up_and_says_so() -> None:
     sender = Sender(bench.chain, bench.outbox, GAS_KEY, bench.clock)
     done = await settle_now(bench.settler(), sender, bench.clock, seconds=0.3)
     assert done.backlog.unmined == 1
+
+
+async def test_settle__lane_of_a_former_operator_key__is_left_out_named_and_never_signed() -> None:
+    bench = Bench()
+    bench.add_lane(1, [5])
+    former = bench.add_lane(2, [6])
+    generation_of = {former.key: 7}
+    bench.book.due = [
+        replace(lane, key=replace(lane.key, generation=generation_of.get(lane.key, 1))) for lane in bench.book.due
+    ]
+    bench.operators[7] = GAS_KEY.address
+    done = await bench.settler().settle()
+    assert [row.claim.generation for row in bench.book.claims] == [1]
+    ((lane, reason),) = done.skipped
+    assert lane.key.generation == 7
+    assert "former keystore" in reason
