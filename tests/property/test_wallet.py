@@ -299,5 +299,5 @@ Payment.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],  # explaining traces every line of SQLAlchemy
 )
-# A time-out's signal in the middle of a step looks like a flaky definition to hypothesis: leave a busy machine its time.
+# To hypothesis a time-out's signal in mid-step looks like a flaky definition: a busy machine gets its time.
 TestPayment = pytest.mark.timeout(900)(Payment.TestCase)
