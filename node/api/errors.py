@@ -48,6 +48,7 @@ STATUS: dict[type[e.WwwserveError], Shown] = {
     e.Draining: Shown(503, UNAVAILABLE),
     e.EngineFailed: Shown(502, UNAVAILABLE),
     e.PeerFailed: Shown(502, UNAVAILABLE),
+    e.PeerRefused: Shown(502, UNAVAILABLE),
     e.LedgerUnavailable: Shown(503, UNAVAILABLE),
     e.BooksStale: Shown(503, UNAVAILABLE),
     e.TowerUnavailable: Shown(503, UNAVAILABLE),

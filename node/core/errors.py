@@ -147,6 +147,10 @@ class EngineFailed(Unavailable):
     """The engine refused, hung or died before the first token."""
 
 
+class PeerRefused(EngineFailed):
+    """A peer said no to a purchase before it served anything: another may say yes."""
+
+
 class LedgerUnavailable(Unavailable):
     """No durable write is possible, so nothing is served."""
 

@@ -13,6 +13,7 @@ import orjson
 
 from node.core.errors import BadRequest, NotOffered
 from node.core.prompt import CHAT, counted_prompt
+from node.services.routing_wishes import NO_WISHES, Wishes, parse_wishes
 
 MAX_TOP_LOGPROBS = 20
 """vLLM's own default limit; more would multiply bytes, not tokens."""
@@ -73,7 +74,9 @@ NEUTRAL: Mapping[str, tuple[object, ...]] = {
 }
 """Refused unless they say what is done anyway: each can bill or emit more than one choice, change the prompt, or (the
 last two before the special tokens) make the engine work for tokens that have no text and so are never billed."""
-OURS = frozenset({"model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
+OURS = frozenset(
+    {"model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "wwwserve"}
+)
 STREAM_OPTIONS = frozenset({"include_usage", "continuous_usage_stats"})
 
 
@@ -90,6 +93,7 @@ class Request:
     wants_usage: bool
     wants_running_usage: bool
     max_tokens: int | None
+    wishes: Wishes = NO_WISHES
 
     @property
     def is_chat(self) -> bool:
@@ -129,6 +133,7 @@ def parse_request(path: str, body: bytes) -> Request:
         wants_usage=_flag(options, "include_usage"),
         wants_running_usage=_flag(options, "continuous_usage_stats"),
         max_tokens=_max_tokens(fields),
+        wishes=parse_wishes(fields.get("wwwserve")),
     )
 
 

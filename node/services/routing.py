@@ -1,0 +1,394 @@
+"""Step 4 of a paid request: here, in the queue, or at a peer, as this provider's own policy decides; again on failure.
+
+Nothing of the answer has been passed on while a route still hands out backends, so a peer that refuses, dies or stalls
+costs the client nothing but time. Charges nothing: see closing.py for the client's side, node/paying.py for ours.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from math import ceil
+
+from node.core.account import Admission
+from node.core.errors import Overloaded, PeerRefused, WwwserveError
+from node.core.messages import ModelOffer, Receipt
+from node.core.routing.trust import (
+    NEWCOMER,
+    PeerRecord,
+    next_record_after_answer,
+    next_record_after_failure,
+    record_with_pending,
+)
+from node.core.routing.types import (
+    Ask,
+    Bid,
+    Decision,
+    Demands,
+    Dice,
+    Forecast,
+    Here,
+    Offload,
+    Refuse,
+    RouteRequest,
+    Skip,
+    Wait,
+)
+from node.core.types import ZERO_ADDRESS, Address, Flag, Status
+from node.ports.network import Membership
+from node.ports.routing import PeerMarket
+from node.services.admission import Checked
+from node.services.backends import Backend
+from node.services.bids import Answerer, Heard
+from node.services.caller import Caller
+from node.services.draws import Drawn, Draws, DrawTask
+from node.services.offload import Away, Deal, PeerEngine
+from node.services.quoting import Quote
+from node.services.request import Request
+from node.services.routing_basis import StakeBasis
+from node.services.routing_policies import Policies
+from node.services.routing_view import OwnView
+
+MOST_TRIES = 4
+"""Backends one request may fail at."""
+RETRY_SECONDS = 0.5
+"""How often a request that waits asks around again."""
+RETRY_AT_ONCE = 4
+"""So many of the queue's first may ask around; the others would only ask the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterParts:
+    """What a router is made of."""
+
+    view: OwnView
+    policies: Policies
+    basis: StakeBasis
+    draws: Draws
+    answerer: Answerer
+    membership: Membership
+    market: PeerMarket
+    dice: Dice
+
+
+@dataclass(slots=True)
+class PeerBook:
+    """What this node has learnt of its peers by dealing with them."""
+
+    records: dict[Address, PeerRecord] = field(default_factory=dict)
+    away: dict[Address, list[Away]] = field(default_factory=dict)
+
+    def record(self, peer: Address) -> PeerRecord:
+        """A newcomer's if there is none."""
+        return self.records.get(peer, NEWCOMER)
+
+    def send(self, away: Away) -> None:
+        """A request is at a peer."""
+        self.away.setdefault(away.peer, []).append(away)
+
+    def back(self, away: Away) -> None:
+        """It is not any more."""
+        self.away[away.peer].remove(away)
+
+    def answered(self, away: Away, tokens: int, now: float) -> None:
+        """The promise as made is compared with the deed."""
+        promised = away.promise.finish_seconds(tokens)
+        self.records[away.peer] = next_record_after_answer(self.record(away.peer), promised, now - away.sent_at)
+
+    def failed(self, peer: Address, now: float) -> None:
+        """It broke its word or fell silent."""
+        self.records[peer] = next_record_after_failure(self.record(peer), now)
+
+    def corrected(self, bid: Bid, now: float) -> Bid:
+        """A bid stretched by the bidder's record, requests under way included: what the policy compares."""
+        pending = [away.so_far(now) for away in self.away.get(bid.provider, ())]
+        factor = record_with_pending(self.record(bid.provider), pending).correction()
+        old = bid.forecast
+        forecast = Forecast(old.start_seconds * factor, old.token_seconds * factor, old.added_seconds * factor)
+        return bid if factor == 1.0 else Bid(bid.provider, bid.price, forecast, bid.in_flight, bid.has_slot)
+
+
+class PolicyRouter:
+    """services.routes.Router over a provider's policy."""
+
+    def __init__(self, parts: RouterParts) -> None:
+        self.parts = parts
+        self.peers = PeerBook()
+        self._room: dict[object, asyncio.Event] = {}
+
+    def route(self, checked: Checked, request: Request, quote: Quote) -> "PolicyRoute":
+        """See services.routes.Router."""
+        terms = checked.payment.terms
+        path = self.parts.answerer.path_of(terms.origin_hash) if terms.hops else ()
+        if terms.hops:
+            self._check_takes_peers()
+        wishes = request.wishes
+        demands = Demands(bool(terms.flags & Flag.NO_OFFLOAD), wishes.providers, wishes.prefer, terms.max_price)
+        asked = RouteRequest(
+            request_id=terms.request_id,
+            models=(quote.model.name,),
+            prompt_tokens=quote.prompt_tokens,
+            max_tokens=quote.completion_limit,
+            finish_by=wishes.finish_within,
+            path=(ZERO_ADDRESS,) * terms.hops if path is None else path,
+            demands=demands,
+        )
+        route = PolicyRoute(self, asked, quote.model, is_stream=request.is_stream)
+        route.look()
+        return route
+
+    def _check_takes_peers(self) -> None:
+        """A bid may be older than a change of the settings."""
+        config, now = self.parts.policies.config, self.parts.draws.identity.clock.now()
+        if config.draining or not config.serves_peers_at(now):
+            raise Overloaded("this node takes no work of other nodes now", retry_after=60)
+
+    def wait_for_room(self, one: object) -> asyncio.Event:
+        """Join the queue; the event is set when it is worth looking again."""
+        self.parts.view.queue.join(one)
+        return self._room.setdefault(one, asyncio.Event())
+
+    def leave(self, one: object) -> None:
+        """Out of the queue; whoever is first now may look."""
+        self.parts.view.queue.leave(one)
+        self._room.pop(one, None)
+        self.room()
+
+    def room(self) -> None:
+        """Something ended here: the first in the queue looks again (late binding)."""
+        first = self.parts.view.queue.first()
+        if first is not None and first in self._room:
+            self._room[first].set()
+
+
+class PolicyRoute:
+    """services.routes.Route of one request."""
+
+    def __init__(self, router: PolicyRouter, request: RouteRequest, model: ModelOffer, *, is_stream: bool) -> None:
+        self._router = router
+        self._parts = router.parts
+        self._request = request
+        self._model = model
+        self._is_stream = is_stream
+        self._clock = router.parts.view.clock
+        self._arrived_at = self._clock.monotonic()
+        self._tries = 0
+        self._rounds = 0
+        self._failed: set[Address] = set()
+        self._has_broken = False
+        self._looked: Decision | None = None
+        self._running: tuple[Backend, int] | None = None
+        self._away: Away | None = None
+        self._deal: Deal
+
+    def look(self) -> None:
+        """The first decision, before anything is reserved: refuse early rather than late. Raises Overloaded."""
+        self._looked = self._decide(None)
+        if isinstance(self._looked, Refuse):
+            raise _overloaded(self._looked)
+
+    async def next(self, admission: Admission, caller: Caller) -> Backend | None:
+        """See services.routes.Route."""
+        self._tries += 1
+        if self._tries > MOST_TRIES:
+            return None
+        try:
+            return await self._next(admission, caller)
+        finally:
+            self._router.leave(self)
+
+    async def _next(self, admission: Admission, caller: Caller) -> Backend | None:
+        bids: tuple[Bid, ...] | None = None
+        drawn: Drawn | None = None
+        task = self._task(admission)
+        while not caller.is_gone:
+            decision = self._looked or self._decide(bids)
+            self._looked = None
+            if drawn is not None:
+                self._keep(task, drawn, decision)
+            if isinstance(decision, Ask):
+                drawn = await self._draw(task, decision.count)
+                bids = self._bids(drawn)
+                continue
+            if isinstance(decision, Wait):
+                await self._wait(caller)
+                bids = drawn = None
+                continue
+            return self._taken(decision, drawn, admission)
+        return None
+
+    def _taken(self, decision: Decision, drawn: Drawn | None, admission: Admission) -> Backend | None:
+        """The backend of a decision that ends the search."""
+        if isinstance(decision, Offload) and drawn is not None:
+            return self._offload(decision.bid, drawn, admission)
+        if isinstance(decision, Refuse):
+            if self._has_broken:
+                return None  # the failure says more than our refusal
+            raise _overloaded(decision)
+        backend, _ = self._here()
+        if backend is None:
+            return None
+        meter = self._parts.view.meters.of(backend)
+        number = meter.begin(self._request.prompt_tokens, self._request.max_tokens, self._clock.monotonic())
+        self._running = (backend, number)
+        return backend
+
+    def started(self) -> None:
+        """See services.routes.Route."""
+        if self._running is not None:
+            backend, number = self._running
+            self._parts.view.meters.of(backend).first(number, self._clock.monotonic())
+
+    def failed(self, backend: Backend, error: WwwserveError) -> None:
+        """An own engine rests for a while. A peer that said no is only not asked again for this request."""
+        if self._away is None:
+            self._parts.view.backends.note_failure(backend)
+        else:
+            self._failed.add(self._away.peer)
+        if not isinstance(error, PeerRefused):
+            self._has_broken = True
+            self._blame()
+        self._release(0)
+
+    def _blame(self) -> None:
+        """A peer that broke its word is left alone for a while, and the neighbours look whether it lives."""
+        if self._away is not None:
+            self._router.peers.failed(self._away.peer, self._clock.monotonic())
+            self._parts.membership.report_failure(self._away.peer)
+
+    def ended(self, receipt: Receipt) -> None:
+        """See services.routes.Route."""
+        tokens, now = receipt.completion_tokens, self._clock.monotonic()
+        if receipt.status in (Status.PARTIAL, Status.FAILED):
+            self._blame()
+        elif tokens:
+            self._parts.view.meters.lengths.observe(tokens)
+            if self._away is not None:
+                self._router.peers.answered(self._away, tokens, now)
+        self._release(tokens)
+
+    def close(self) -> None:
+        """See services.routes.Route."""
+        self._release(0)
+
+    def _release(self, tokens: int) -> None:
+        if self._running is not None:
+            backend, number = self._running
+            self._parts.view.meters.of(backend).end(number, tokens, self._clock.monotonic())
+            self._running = None
+            self._router.room()
+        if self._away is not None:
+            self._router.peers.back(self._away)
+            self._away = None
+
+    # ---- deciding ----
+
+    def _decide(self, bids: tuple[Bid, ...] | None) -> Decision:
+        case = self._parts.view.case_of(self._now(), self._here()[1], bids)
+        return self._parts.policies.policy.decide(case, self._parts.dice)
+
+    def _here(self) -> tuple[Backend | None, Here]:
+        return self._parts.view.best(self._request, self)
+
+    def _now(self) -> RouteRequest:
+        """The request with the seconds that are left of its deadline."""
+        if self._request.finish_by is None:
+            return self._request
+        old = self._request
+        return RouteRequest(
+            old.request_id, old.models, old.prompt_tokens, old.max_tokens, self._left(), old.path, old.demands
+        )
+
+    def _left(self) -> float | None:
+        finish_by = self._request.finish_by
+        return None if finish_by is None else finish_by - (self._clock.monotonic() - self._arrived_at)
+
+    async def _wait(self, caller: Caller) -> None:
+        """Until there may be room, or it is time to ask around again, or the caller has gone."""
+        event = self._router.wait_for_room(self)
+        event.clear()
+        caller.on_gone(event.set)
+        while not caller.is_gone:
+            try:
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await event.wait()
+            except TimeoutError:
+                if self._parts.view.queue.ahead_of(self) >= RETRY_AT_ONCE:
+                    continue
+            return
+
+    # ---- peers ----
+
+    def _task(self, admission: Admission) -> DrawTask:
+        self._deal = Deal(admission, self._parts.policies.config.offload_margin, self._left(), self._is_stream)
+        return DrawTask(
+            request=self._now(),
+            origin=admission.terms.struct_hash(),
+            model=self._model.model,
+            config=self._parts.policies.config,
+            know=self._know,
+            judge=self._judge,
+        )
+
+    async def _draw(self, task: DrawTask, count: int) -> Drawn:
+        basis = self._parts.basis.basis
+        if basis is None:
+            raise Overloaded("this node has not read the registry yet", retry_after=1)
+        return await self._parts.draws.draw(basis, task, count)
+
+    def _bids(self, drawn: Drawn) -> tuple[Bid, ...]:
+        now = self._clock.monotonic()
+        for one in drawn.heard:
+            if one.reason is Skip.TIMED_OUT:
+                self._router.peers.failed(one.member.payee, now)
+        return tuple(self._router.peers.corrected(one.bid, now) for one in drawn.bids if one.bid is not None)
+
+    def _know(self, address: Address) -> Skip | None:
+        if address in self._failed or self._router.peers.record(address).is_avoided(self._clock.monotonic()):
+            return Skip.BACKING_OFF
+        member = self._parts.membership.member(address)
+        if member is None or not member.is_alive:
+            return Skip.DEAD
+        if self._parts.market.cover_left(address) < 1:
+            return Skip.NO_COVER
+        row = member.bid.bid.row_of(self._model.model) if member.bid is not None else None
+        if member.bid is None or row is None:
+            return None
+        return self._too_expensive(row.price_prompt, row.price_completion)
+
+    def _judge(self, heard: Heard) -> Skip | None:
+        if heard.row is None or heard.bid is None:
+            return None
+        if self._parts.market.cover_left(heard.member.payee) < heard.bid.price:
+            return Skip.NO_COVER
+        return self._too_expensive(heard.row.price_prompt, heard.row.price_completion)
+
+    def _too_expensive(self, price_prompt: int, price_completion: int) -> Skip | None:
+        """Rule 7: both prices leave the margin."""
+        terms, most = self._deal.admission.terms, self._deal.most
+        fits = price_prompt <= most(terms.price_prompt) and price_completion <= most(terms.price_completion)
+        return None if fits else Skip.TOO_EXPENSIVE
+
+    def _offload(self, bid: Bid, drawn: Drawn, admission: Admission) -> Backend:
+        chosen = next(one for one in drawn.bids if one.member.payee == bid.provider)
+        promise = chosen.bid.forecast if chosen.bid is not None else bid.forecast
+        self._away = Away(bid.provider, promise, self._clock.monotonic())
+        self._router.peers.send(self._away)
+        config = self._parts.policies.config
+        deal = Deal(admission, config.offload_margin, self._left(), self._is_stream)
+        engine = PeerEngine(self._parts.market, chosen.member, bid, deal, self._away)
+        return Backend(engine, self._model.name)
+
+    def _keep(self, task: DrawTask, drawn: Drawn, decision: Decision) -> None:
+        if isinstance(decision, Wait) and self._rounds:
+            return  # asked again and again while it waits: the first draw and the last are kept
+        chosen = decision.bid.provider if isinstance(decision, Offload) else None
+        self._rounds += 1
+        outcome = (type(decision).__name__, decision.reason.value, chosen)
+        self._parts.draws.keep(task, drawn, self._rounds, outcome)
+
+
+def _overloaded(refuse: Refuse) -> Overloaded:
+    return Overloaded(
+        "this node cannot serve it in time; ask another, or later",
+        retry_after=ceil(refuse.retry_after_seconds),
+        reason=refuse.reason.value,
+    )
