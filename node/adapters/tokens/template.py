@@ -69,7 +69,10 @@ def _compile(text: str) -> Template:
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     env.filters["tojson"] = _to_json
     env.globals["raise_exception"] = _refuse
-    return env.from_string(text)
+    template = env.from_string(text)
+    # Each rendering copies the globals twice; a chain of maps, as the library keeps them, is copied in Python.
+    template.globals = dict(template.globals)
+    return template
 
 
 def _refuse(message: object) -> NoReturn:

@@ -15,6 +15,10 @@ from tokenizers import Tokenizer
 
 MAX_WORDS = 200_000
 """Remembered words (about 20 MB); all are forgotten when there are more."""
+MAX_CHUNKS = 50_000
+"""The same for each kind of longer piece."""
+SHORT = 32
+"""Texts up to this length are remembered whole."""
 MAX_WORD_LENGTH = 64
 """Longer ones are noise or an attack: counted, not remembered."""
 _PLAIN = r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
@@ -43,19 +47,54 @@ class WordCounter:
         self._words = re.compile(pattern, re.ASCII)
         # Longest first: the library takes the leftmost, then the longest added token.
         alternatives = "|".join(re.escape(text) for text in sorted(added, key=len, reverse=True))
-        self._added = re.compile(alternatives) if added else None
+        self._added = re.compile(f"({alternatives})") if added else None
+        self._starts = {text[0] for text in added}
         self._counts: dict[str, int] = {}
+        self._texts: dict[str, int] = {}
+        """Tokens of short texts: what a chat template puts between the messages."""
+        self._heads: dict[str, int] = {}
+        """Tokens of a chunk at the start of a text; a chunk is what stands between two single spaces."""
+        self._tails: dict[str, int] = {}
+        """Tokens of a chunk with the space before it."""
 
     def count(self, text: str) -> int:
         """Tokens of an ASCII text, added tokens among them recognised."""
-        if self._added is None:
+        if self._added is None or not any(start in text for start in self._starts):
             return self._count(text)
-        found = len(self._added.findall(text))
-        if not found:
-            return self._count(text)
-        return found + sum(map(self._count, self._added.split(text)))
+        texts = self._added.split(text)  # every other one is an added token
+        return len(texts) // 2 + sum(map(self._count, texts[::2]))
 
     def _count(self, text: str) -> int:
+        if len(text) > SHORT:
+            return self._count_chunks(text)
+        known = self._texts.get(text)
+        if known is None:
+            known = self._texts[text] = self._count_words(text)
+            _limit(self._texts)
+        return known
+
+    def _count_chunks(self, text: str) -> int:
+        """No word reaches over a single space between two other characters: chunks may be counted one by one."""
+        head, *tails = text.split(" ")
+        if tails and head.endswith("\n"):  # as in "user\n Hello": that space ends a longer run
+            head = f"{head} {tails.pop(0)}"
+        try:
+            return self._heads[head] + sum(map(self._tails.__getitem__, tails))
+        except KeyError:
+            self._learn_chunks(head, tails)
+            return self._count_words(text)
+
+    def _learn_chunks(self, head: str, tails: list[str]) -> None:
+        """Only chunks that no run of white space enters or leaves: what follows such a run decides where it is cut."""
+        if len(head) <= MAX_WORD_LENGTH and not head[-1:].isspace():
+            self._heads[head] = self._count_words(head)
+            _limit(self._heads)
+        for tail in tails:
+            if 0 < len(tail) <= MAX_WORD_LENGTH and not (tail[0].isspace() or tail[-1].isspace()):
+                self._tails[tail] = self._count_words(f" {tail}")
+        _limit(self._tails)
+
+    def _count_words(self, text: str) -> int:
         words = self._words.findall(text)
         try:
             return sum(map(self._counts.__getitem__, words))
@@ -71,6 +110,11 @@ class WordCounter:
 
     def _ask(self, words: list[str]) -> list[int]:
         return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(words, add_special_tokens=False)]
+
+
+def _limit(known: dict[str, int]) -> None:
+    if len(known) > MAX_CHUNKS:
+        known.clear()
 
 
 def word_counter_of(tokenizer_json: bytes, tokenizer: Tokenizer) -> WordCounter | None:
