@@ -22,7 +22,7 @@ MODEL_BID_TYPE = (
 BID_TYPE = b"Bid(address payee,bytes32 requestId,uint64 number,uint64 issuedAt,ModelBid[] models)" + MODEL_BID_TYPE
 MODEL_BID_TYPE_HASH = keccak(MODEL_BID_TYPE)
 BID_TYPE_HASH = keccak(BID_TYPE)
-MAX_MODELS = 16
+MAX_MODELS = 8
 """Rows of one bid: it must fit a packet. A node with more models names those with the most room."""
 U32_MAX = 2**32 - 1
 
