@@ -62,6 +62,7 @@ class Engine:
         "_telling",
         "_token",
         "busy_seconds",
+        "changes",
         "held",
         "limits",
         "preemptions",
@@ -84,7 +85,7 @@ class Engine:
         self._done: list[Work] = []
         self.step = self.held = self._plan = self._token = self._order = 0
         self._start = self._mixed_seconds = self.busy_seconds = 0.0
-        self.preemptions = self.tokens_made = 0
+        self.preemptions = self.tokens_made = self.changes = 0
         self._telling = False
 
     # ---- what others may ask ----
@@ -105,6 +106,7 @@ class Engine:
     def submit(self, work: Work) -> None:
         """Queue it; it joins at the next step boundary that has room."""
         self.waiting.append(work)
+        self.changes += 1
         if self._telling:
             return
         if self._plan == 0:
@@ -114,6 +116,7 @@ class Engine:
 
     def cancel(self, work: Work) -> None:
         """Drop it wherever it is, without telling the owner. A running one leaves at the next step boundary."""
+        self.changes += 1
         if work in self.running:
             if not self._chunked:
                 self._cut()
@@ -130,6 +133,7 @@ class Engine:
         """The engine dies: everything on it is lost and returned; nothing more happens."""
         lost = [*self.running, *self.prefilling, *self.waiting]
         self._account()
+        self.changes += 1
         self._token += 1
         self.waiting.clear()
         self.prefilling.clear()
@@ -241,6 +245,7 @@ class Engine:
         if token != self._token:
             return
         self._account()
+        self.changes += 1
         if not self._chunked and self.running:
             middle = self.held + len(self.running) * self._plan / 2
             self._owner.on_steps(self._seconds(self._plan) / self._plan, len(self.running), int(middle))

@@ -1,5 +1,8 @@
 """One run: a scenario, a system, a seed -> the figures. A pure function of its three arguments."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from node.core.routing.config import PAPER, ProviderConfig
@@ -15,6 +18,8 @@ SYSTEMS = ("single", "central", "central-oracle", "random", "power-of-two", "pap
 """The systems every comparison has. `central-social` exists beside them as a second limit."""
 OWN_USERS_LAST = ProviderConfig(own_users_first=False)
 """The experiments' nodes cooperate: a queue at home is no reason to refuse (the bid says how long it is)."""
+COLLECT_EVERY = 100_000
+"""Allocations between two looks for cycles: there are hardly any, and a look at a million requests takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,19 @@ def run(scenario: Scenario, system: str, seed: int, config: ProviderConfig | Non
     """Run to the end of the last answer."""
     world = World(scenario, config or system_config(system), seed)
     world.start(build_system(world, system))
-    world.kernel.run()
+    with _seldom_collecting():
+        world.kernel.run()
     return Run(summarise(world, scenario), world.recorder, world)
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def system_config(system: str) -> ProviderConfig:
