@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from node.api.draws import draw_routes
 from node.api.errors import error_document, retry_after, shown
 from node.api.hot import PaidRoutes
 from node.api.lanes import lane_routes
@@ -20,15 +21,29 @@ from node.api.reads import offer_routes, receipt_routes
 from node.core.errors import BadRequest, NotFound, WwwserveError
 from node.core.prompt import CHAT, COMPLETION
 from node.core.types import Address
+from node.services.bids import Answerer
 from node.services.chain_view import ChainView
+from node.services.draws import Draws
 from node.services.ledger_rows import LedgerRows
 from node.services.offers import OfferBook
 from node.services.readiness import Readiness
 from node.services.receipts import Receipts
 from node.services.resync import Resync
+from node.services.routing import PolicyRouter
+from node.services.routing_policies import Policies
 from node.services.serve import Serving
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedServices:
+    """What a node with peers has besides."""
+
+    router: PolicyRouter
+    draws: Draws
+    answerer: Answerer
+    policies: Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,7 @@ class ApiServices:
     payee: Address
     resync: Resync | None = None
     ledger_rows: LedgerRows | None = None
+    routed: RoutedServices | None = None
 
 
 class NodeApi(FastAPI):
@@ -69,6 +85,8 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
         app.include_router(lane_routes(services.resync))
     if services.ledger_rows is not None:
         app.include_router(ledger_routes(services.ledger_rows))
+    if services.routed is not None:
+        app.include_router(draw_routes(services.routed.draws, services.routed.answerer))
     _add_operator_routes(app, services)
     add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)

@@ -98,6 +98,11 @@ class Carrier(Generic[T]):
                 return part
         return None
 
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether the asker went before the end."""
+        return self._hung_up
+
     async def result(self) -> T:
         """What the flow returned. Raises what it raised, or what it failed with while it still tidies up."""
         return await asyncio.shield(self._told)

@@ -18,8 +18,6 @@ from node.core.errors import BadVoucher, PeerFailed, Refused, Unavailable, Wwwse
 from node.core.types import Status
 
 HTTP_OK, HTTP_BUG = 200, 500
-ATTEMPTS = 6
-"""Sends of one id to one provider, with growing pauses: about 4 s in all."""
 PLAIN_TIMEOUT = 600.0
 ERROR_LIMIT = 1 << 20
 LATE_RECEIPT_PAUSES = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -74,7 +72,7 @@ def exchange(trade: Trade) -> Flow[tuple[SignedReceipt, bytes]]:
 
 def _attempts(trade: Trade) -> Flow[tuple[SignedReceipt, bytes]]:
     shown: SignedReceipt | None = None
-    for attempt in range(ATTEMPTS):
+    for attempt in range(trade.payer.attempts):
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",  # a compressed stream would be held back until a block is full

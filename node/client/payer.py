@@ -57,6 +57,8 @@ class Payer:
     """Nodes the request has passed before this payer (`Terms.hops`): 0 for a client."""
     origin: Bytes32 = ZERO32
     """The hash of the terms that this purchase serves (`Terms.originHash`), when a node offloads."""
+    attempts: int = 6
+    """Sends of one id to one provider, with growing pauses. A node has others to ask and does not wait: 1."""
     dearest: Prices | None = None
     """The most this payer gives for a million LLM tokens."""
 

@@ -18,11 +18,11 @@ from node.adapters.ledger.chain_tables import payee_state
 from node.adapters.ledger.schema import open_engine
 from node.adapters.ledger.tables import pair
 from node.adapters.tokens.counter import load_artifacts, load_counter
-from node.api.app import ApiServices, create_app
+from node.api.app import ApiServices, RoutedServices, create_app
 from node.api.metrics import Metrics
 from node.api.server import server_config
 from node.core.facts import Block, Cursor
-from node.core.folds import PayeeView
+from node.core.folds import PayeeView, ProviderView
 from node.core.hashing import Domain
 from node.core.messages import ModelOffer, Offer
 from node.core.types import Address, Amount, LaneKey, Seconds
@@ -64,15 +64,24 @@ class FakeBook:
     generation: int = 1
     cover: int = COVER
     head_at: float = field(default_factory=time.time)
+    operators: dict[Address, Address] = field(default_factory=dict)
+    providers: list[ProviderView] = field(default_factory=list)
     operator: Address = OPERATOR.address
 
     async def load_cursor(self) -> Cursor | None:
         block = Block(1, b"\x01" * 32, b"\x00" * 32, Seconds(int(self.head_at)))  # type: ignore[arg-type]
         return Cursor(block, 1)
 
-    async def load_payee(self, _payee: Address) -> PayeeView:
-        operators = {self.generation: self.operator}
-        return PayeeView(self.generation, self.operator, self.generation, operators)
+    async def load_block(self, number: int) -> Block | None:
+        cursor = await self.load_cursor()
+        return cursor.head if cursor is not None and number == cursor.head.number else None
+
+    async def load_providers(self) -> list[ProviderView]:
+        return self.providers
+
+    async def load_payee(self, payee: Address) -> PayeeView:
+        operator = self.operators.get(payee, self.operator)
+        return PayeeView(self.generation, operator, self.generation, {self.generation: operator})
 
     async def load_standing(self, payee: Address, payer: Address, _signer: Address) -> Standing:
         return Standing(payee, self.generation, payer, Amount(self.cover))
@@ -90,6 +99,13 @@ class LabOptions:
     wrap_ledger: Callable[[SqlLedger], Ledger] = lambda ledger: ledger
     context_length: int = 2048
     max_completion: int = 512
+    payee: Address = PAYEE
+    operator: LocalSigner = OPERATOR
+    payers: tuple[Address, ...] = ()
+    """Others than the lab's own payer who have cover here."""
+    prices: tuple[int, int] = (100_000, 300_000)
+    route: "Callable[[Parts, Books, FakeBook], RoutedServices | None]" = lambda _parts, _books, _book: None
+    """Puts routing together, for nodes that have peers."""
 
 
 @dataclass
@@ -103,9 +119,10 @@ class LabNode:
     book: FakeBook
     engines: list[HttpEngine]
     payers: list[Address] = field(default_factory=list)
+    routed: RoutedServices | None = None
 
     def payer(self, **changes: Any) -> LabPayer:
-        return LabPayer(DOMAIN, PAYEE, self.offer, **changes)
+        return LabPayer(DOMAIN, self.offer.payee, self.offer, **changes)
 
 
 def make_offer(options: LabOptions) -> Offer:
@@ -115,22 +132,23 @@ def make_offer(options: LabOptions) -> Offer:
         "stub",
         counter.tokenizer_hash,
         counter.template_hash,
-        Amount(100_000),
-        Amount(300_000),
+        Amount(options.prices[0]),
+        Amount(options.prices[1]),
         options.context_length,
         options.max_completion,
     )
-    return Offer(PAYEE, 1, (model,), Amount(0), Seconds(now), Seconds(now + 86_400))
+    return Offer(options.payee, 1, (model,), Amount(0), Seconds(now), Seconds(now + 86_400))
 
 
-def seed(url: str, payers: list[Address], cover: int = COVER) -> None:
+def seed(url: str, options: "LabOptions", cover: int = COVER) -> None:
     """What the chain's events would have booked."""
+    payers = [LabPayer(DOMAIN, options.payee, make_offer(options)).address, *options.payers]
     engine = open_engine(url)
     rows = [
-        {"payer": payer, "payee": PAYEE, "cover": cover, "committed": 0, "thawing": 0, "thaw_end": 0}
+        {"payer": payer, "payee": options.payee, "cover": cover, "committed": 0, "thawing": 0, "thaw_end": 0}
         for payer in payers
     ]
-    state = {"payee": PAYEE, "generation": 1, "operator": OPERATOR.address, "head_generation": 1}
+    state = {"payee": options.payee, "generation": 1, "operator": options.operator.address, "head_generation": 1}
     with engine.begin() as connection:
         connection.execute(insert(pair), rows)
         connection.execute(insert(payee_state), [state])
@@ -142,7 +160,7 @@ async def running_node(options: LabOptions, port: int = 0, cover: int = COVER) -
     """Start everything, yield, stop everything."""
     url = f"sqlite:///{options.database}"
     migrate(url)
-    seed(url, [LabPayer(DOMAIN, PAYEE, make_offer(options)).address], cover)
+    seed(url, options, cover)
     clock = SystemClock()
     books = open_ledger(url, clock)
     books.start()
@@ -179,34 +197,40 @@ async def _assemble(options: LabOptions, clock: SystemClock, books: Books, engin
     ledger, metrics = options.wrap_ledger(books.ledger), Metrics()
     lease = Lease(ledger)
     await lease.take()
-    chain = ChainView(book, clock, PAYEE)  # type: ignore[arg-type]
-    signed = SignedOffer(offer, OPERATOR.sign(DOMAIN.digest(offer.struct_hash())), OPERATOR.address)
+    operator = options.operator
+    book.operators[options.payee] = operator.address
+    chain = ChainView(book, clock, options.payee)  # type: ignore[arg-type]
+    signed = SignedOffer(offer, operator.sign(DOMAIN.digest(offer.struct_hash())), operator.address)
     offers = OfferBook([signed], load_artifacts(options.tokens))
     parts = Parts(
-        market=Market(PAYEE, DOMAIN, CURRENCY),
+        market=Market(options.payee, DOMAIN, CURRENCY),
         ledger=ledger,
         chain=chain,
         offers=offers,
         counters={(counter.tokenizer_hash, counter.template_hash): counter},
         backends=Backends({"stub": [Backend(engine, "stub") for engine in engines]}, clock),
-        signer=OPERATOR,
+        signer=operator,
         recover=recover,
         clock=clock,
         lease=lease,
         observer=metrics,
     )
+    routed = options.route(parts, books, book)
+    if routed is not None:
+        parts = replace(parts, router=routed.router)
     serving = Serving(parts, options.serve)
     services = ApiServices(
         serving=serving,
-        receipts=Receipts(ledger, books.settlement, OPERATOR, DOMAIN, chain.operator_of),
+        receipts=Receipts(ledger, books.settlement, operator, DOMAIN, chain.operator_of),
         offers=offers,
         chain=chain,
         readiness=Readiness(parts, serving, dict),
         metrics=metrics,
-        payee=PAYEE,
+        payee=options.payee,
         ledger_rows=LedgerRows(books.pages),
+        routed=routed,
     )
-    return _Node("", offer, serving, books.ledger, book, engines, app=create_app(services))
+    return _Node("", offer, serving, books.ledger, book, engines, routed=routed, app=create_app(services))
 
 
 def lane_of(payer: LabPayer) -> LaneKey:

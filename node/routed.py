@@ -1,0 +1,119 @@
+"""Puts routing together for app.py: the provider's settings, bids, draws, the payer's side. Decides nothing."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from node.adapters.keys import LocalSigner
+from node.adapters.tokens.counter import HfTokenCounter
+from node.api.app import RoutedServices
+from node.client.carrier import Transport
+from node.client.payer import Payer, Tools
+from node.client.pins import Pin
+from node.client.provider import Directory
+from node.client.store import WalletWriter, open_engine
+from node.client.wallet import Limits
+from node.core.routing.load import EngineLimits
+from node.core.types import Amount
+from node.paying import OffloadMarket
+from node.ports.chain import ChainBook
+from node.ports.network import Membership, Peers
+from node.ports.routing import DrawBook
+from node.services.bids import Answerer, Asker, Identity
+from node.services.draws import Draws
+from node.services.parts import Parts
+from node.services.routing import PolicyRouter, RouterParts
+from node.services.routing_basis import StakeBasis
+from node.services.routing_meter import Meters
+from node.services.routing_policies import Policies
+from node.services.routing_view import OwnView
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The other nodes: who they are, how to speak to them, and plain reads of what they sign."""
+
+    membership: Membership
+    peers: Peers
+    plain: Transport
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingWish:
+    """The provider's settings for routing. `wallet` is this node's own file of what it bought."""
+
+    wallet: Path
+    lane: LocalSigner
+    """The key that pays: the escrow knows its address as a payer."""
+    exposure: Amount
+    policy_file: Path | None = None
+    engine_slots: int = 256
+    engine_kv_tokens: int = 1_000_000
+    policies: Callable[[], Policies] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Everything of routing that app.py starts, polls and stops."""
+
+    services: RoutedServices
+    market: OffloadMarket
+    basis: StakeBasis
+    view: OwnView
+
+    async def follow(self) -> None:
+        """Beside the chain poll: the basis of draws, the settings file, covers and offers of peers."""
+        self.services.policies.reload()
+        await self.basis.refresh()
+        stakes = self.basis.basis.stakes if self.basis.basis is not None else ()
+        self.view.peers = max(len(stakes) - 1, 0)
+        await self.market.refresh()
+
+    async def close(self) -> None:
+        """Let what is being written end, then stop."""
+        await self.services.draws.settle()
+        await self.market.close()
+
+
+def build_routing(parts: Parts, book: ChainBook, draws: DrawBook, near: Neighbours, wish: RoutingWish) -> Routed:
+    """See module. Raises BadConfig for a bad policy file or wallet."""
+    policies = wish.policies() if wish.policies is not None else Policies(wish.policy_file)
+    identity = Identity(parts.market.payee, parts.signer, parts.recover, parts.market.domain, parts.clock)
+    meters = Meters(EngineLimits(wish.engine_kv_tokens, wish.engine_slots, 2_048))
+    view = OwnView(parts.backends, meters, parts.clock)
+    dice = SystemRandom()
+    answerer = Answerer(identity, near.membership, policies, view, dice, parts.offers)
+    market = _market(parts, book, near, wish, policies)
+    basis = StakeBasis(book)
+    drawing = Draws(identity, near.membership, Asker(identity, near.peers), draws)
+    router = PolicyRouter(RouterParts(view, policies, basis, drawing, answerer, near.membership, market, dice))
+    return Routed(RoutedServices(router, drawing, answerer, policies), market, basis, view)
+
+
+def _market(parts: Parts, book: ChainBook, near: Neighbours, wish: RoutingWish, policies: Policies) -> OffloadMarket:
+    """A payer that trusts the counting rules this node itself sells by, and no others."""
+    pins = {model.name: frozenset({Pin(model.tokenizer, model.template)}) for model in parts.offers.current().models}
+    payer = Payer(
+        address=wish.lane.address,
+        signers=(wish.lane,),
+        domain=parts.market.domain,
+        currency=parts.market.currency,
+        limits=Limits(wish.exposure, Amount(0), Amount(0)),
+        pins=pins,
+        tools=Tools(parts.clock, secrets.token_bytes, parts.recover, HfTokenCounter),
+    )
+    counters = {Pin(tokenizer, template): counter for (tokenizer, template), counter in parts.counters.items()}
+    return OffloadMarket(
+        payer=payer,
+        wallet=WalletWriter(open_engine(wish.wallet)),
+        book=book,
+        peers=near.peers,
+        plain=near.plain,
+        membership=near.membership,
+        config=lambda: policies.config,
+        me=parts.market.payee,
+        exposure=wish.exposure,
+        directory=Directory(counters=dict(counters)),
+    )
