@@ -93,4 +93,8 @@ def receipt_routes(receipts: Receipts, chain: ChainView, payee: Address) -> APIR
     async def get_settlement(root: str, first: Annotated[U64, Query(alias="from")] = 0, limit: Limit = 100) -> Any:  # noqa: ANN401
         return await receipts.of_settlement(_b32(root, "root"), first, limit)
 
+    @router.get("/v1/settlements/{root}/proof")
+    async def get_proof(root: str, index: U64) -> dict[str, Any]:
+        return await receipts.proof(_b32(root, "root"), index)
+
     return router

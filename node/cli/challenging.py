@@ -12,6 +12,7 @@ from typing import Any
 
 from node.adapters.chain.evm import compact
 from node.adapters.clock import SystemClock
+from node.adapters.keys import recover
 from node.cli.common import checksummed, confirm, notes, screen, shown, table
 from node.cli.session import Session
 from node.client.escrow import ChainReader, Rpc
@@ -75,7 +76,7 @@ async def _from_wallet(session: Session, rpc: Sequence[str], wallet: Path, payer
     if not await asyncio.to_thread(wallet.exists):
         raise BadConfig(f"there is no wallet {wallet}: name the gateway's with --wallet")
     chain = ChainReader(session.deployment, Rpc(rpc))
-    reader, writer = SettledReader(chain), WalletWriter(open_engine(wallet))
+    reader, writer = SettledReader(chain, recover), WalletWriter(open_engine(wallet))
     try:
         await watch_once(payer, reader, chain, writer, SystemClock())
         return await writer.run(lambda books: find_challenges(books, reader))

@@ -93,7 +93,9 @@ async def start(wish: Wish, *, json_out: bool) -> Mapping[str, Any]:
     engine = open_engine(wish.places.wallet)
     world = World(WalletWriter(engine), chain, AiohttpTransport(guard=not wish.allows_private))
     gateway = Gateway(payer, world, Guard(api_key, wish.port, wish.origins), lambda: providers)
-    watch = partial(watch_once, payer.address, SettledReader(chain), chain, world.wallet, payer.tools.clock)
+    watch = partial(
+        watch_once, payer.address, SettledReader(chain, payer.tools.recover), chain, world.wallet, payer.tools.clock
+    )
     try:
         await serve(gateway, watch, partial(_say, wish, payer, json_out=json_out))
     finally:

@@ -44,6 +44,10 @@ def parse_ask(path: str, body: bytes, retry_key: str = "") -> Ask:
     """Raises BadRequest for what is no request object with a model; everything else is the provider's to judge."""
     try:
         fields = json.loads(body)
+        if b"\\u" in body or b"\xed" in body:  # half a surrogate pair is JSON and no text: nobody can count it
+            json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        raise BadRequest("the body holds half of a surrogate pair (\\ud800 to \\udfff): that is no character") from exc
     except (ValueError, RecursionError) as exc:
         raise BadRequest("the body is not valid JSON") from exc
     if not isinstance(fields, dict):

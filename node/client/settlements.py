@@ -6,7 +6,7 @@ Sending is not done here: `scripts/prepay.py challenge` sends what `find_challen
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,11 +19,12 @@ from sqlalchemy.dialects.sqlite import insert
 from node.client import tables
 from node.client.books import Books
 from node.client.escrow import ChainReader, load_abi, type_of
+from node.client.payer import Recover
 from node.client.rows import is_lane, key_of, lane_values
 from node.client.store import WalletWriter
 from node.client.verify import Problem
 from node.client.x402 import SignedReceipt
-from node.core.errors import BadConfig, ChainUnavailable
+from node.core.errors import BadConfig, ChainUnavailable, WrongSignature
 from node.core.hashing import address_word, keccak
 from node.core.messages import Claim, Receipt
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
@@ -33,6 +34,7 @@ from node.ports.basics import Clock
 CURSOR = "settled"
 BLOCKS_A_CALL = 2_000
 """Most RPC endpoints answer log queries of this size."""
+WORD = 32
 FINE, GAP, OVERCLAIM = "fine", "gap", "overclaim"
 
 
@@ -72,14 +74,15 @@ class Challenge:
 class SettledReader:
     """`Settled` events and the claims behind them, from the chain."""
 
-    def __init__(self, chain: ChainReader) -> None:
+    def __init__(self, chain: ChainReader, recover: Recover) -> None:
         self._chain = chain
+        self._recover = recover
         abi = load_abi("Escrow")
         event = _entry(abi, "event", "Settled")
         self._members = [member for member in event["inputs"] if not member["indexed"]]
         types = ",".join(type_of(member) for member in event["inputs"])
+        self._signature_at = _distance(_entry(abi, "function", "claim")["inputs"][0], "receiptsRoot", "claimSig")
         self._topic = hex_of(keccak(f"Settled({types})".encode()))
-        self._items = _entry(abi, "function", "claim")["inputs"][0]
 
     def read(self, payer: Address, first: int, last: int) -> list[Settled]:
         """The payer's settlements in these blocks. Raises ChainUnavailable."""
@@ -112,20 +115,64 @@ class SettledReader:
         )
 
     def read_claim(self, tx_hash: Bytes32, claim: Claim) -> Signature | None:
-        """The operator's signature of that claim in a claim transaction; None when the call is of another kind."""
-        transaction = self._chain.rpc.call("eth_getTransactionByHash", hex_of(tx_hash))
-        data = bytes.fromhex(str((transaction or {}).get("input", "0x"))[2:])
-        try:
-            (rows,) = decode([type_of(self._items)], data[4:])
-        except DecodingError:
-            return None
-        names = [member["name"] for member in self._items["components"]]
-        for row in rows:
-            item = dict(zip(names, row, strict=True))
-            if item["seq"] == claim.seq and item["receiptsRoot"] == claim.receipts_root:
-                r, vs = item["claimSig"]
-                return long_signature(r, vs)
+        """The operator's signature of that claim, from the transaction that settled it.
+
+        Whoever calls the escrow through a contract of its own, to hide it, must still hand it over: it is looked for in
+        the transaction's own data, then (where an endpoint traces) in the data of every call inside it. None if it is
+        in neither; a claim and signature from elsewhere go to `prepay.py challenge --evidence`.
+        """
+        for data in self._inputs(tx_hash):
+            for signature in signatures_behind(claim.receipts_root, data, self._signature_at):
+                if self._is_operators(claim, signature):
+                    return signature
         return None
+
+    def _inputs(self, tx_hash: Bytes32) -> Iterator[bytes]:
+        transaction = self._chain.rpc.call("eth_getTransactionByHash", hex_of(tx_hash))
+        yield _octets((transaction or {}).get("input"))
+        try:
+            trace = self._chain.rpc.call("debug_traceTransaction", hex_of(tx_hash), {"tracer": "callTracer"})
+        except ChainUnavailable:
+            return
+        calls = [trace]
+        while calls:
+            call = calls.pop()
+            if isinstance(call, dict):
+                yield _octets(call.get("input"))
+                calls += call.get("calls") or []
+
+    def _is_operators(self, claim: Claim, signature: Signature) -> bool:
+        try:
+            signer = self._recover(self._chain.deployment.domain.digest(claim.struct_hash()), signature)
+        except WrongSignature:
+            return False
+        return signer == self._chain.read_operator(claim.payee, claim.generation)
+
+
+def signatures_behind(root: Bytes32, data: bytes, distance: int) -> Iterator[Signature]:
+    """What stands `distance` bytes behind the root, wherever in `data` that is: there a claim row has its signature."""
+    at = data.find(root)
+    while at >= 0:
+        start = at + distance
+        if len(data) >= start + 2 * WORD:
+            yield long_signature(data[start : start + WORD], data[start + WORD : start + 2 * WORD])
+        at = data.find(root, at + 1)
+
+
+def _distance(row: Mapping[str, Any], first: str, last: str) -> int:
+    """Bytes from the beginning of one member of a claim row to that of another; rows have no dynamic members."""
+    at, begins = 0, dict[str, int]()
+    for member in row["components"]:
+        begins[member["name"]] = at
+        at += WORD * len(member.get("components", "1"))
+    return begins[last] - begins[first]
+
+
+def _octets(text: object) -> bytes:
+    try:
+        return bytes.fromhex(str(text or "0x")[2:])
+    except ValueError as exc:
+        raise ChainUnavailable("the RPC endpoint's call data is not hex") from exc
 
 
 def long_signature(r: bytes, vs: bytes) -> Signature:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from node.core.merkle import Peaks
 from node.core.messages import Receipt
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import Attempt, OutboxRow, TxReceipt, TxState, Wish
@@ -20,6 +21,9 @@ class SettlementBook(Protocol):
 
     async def load_claim_of_root(self, root: Bytes32) -> SignedClaim | None:
         """The claim that committed to this receipts root, for `GET /v1/settlements/{root}`."""
+
+    async def load_peaks(self, key: LaneKey, most: int) -> Peaks:
+        """The tree of the longest claim over at most `most` receipts of a lane and generation; empty when none is."""
 
     async def load_receipts_after(self, key: LaneKey, seq: Micros, limit: int) -> Sequence[Receipt]:
         """Receipts with seq > `seq`, in order: the leaves to append to the last claim's peaks."""

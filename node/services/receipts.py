@@ -3,14 +3,18 @@
 Receipts are public evidence and carry no content, only salted hashes; salt and answer stay with the two parties.
 """
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node.core.account import LaneState
-from node.core.errors import InProgress, NotFound
+from node.core.errors import Gone, InProgress, NotFound, TooLarge
 from node.core.hashing import Domain
-from node.core.merkle import Peaks, leaf_hash
+from node.core.merkle import Peaks, inclusion_proof, leaf_hash
+from node.core.messages import Claim
+from node.core.settlement import SignedClaim
 from node.core.types import Address, Bytes32, LaneKey, Micros
 from node.core.wire import hex_of, message_to_json
 from node.ports.basics import Signer
@@ -21,6 +25,10 @@ from node.services.signing import OperatorOf, sign_as
 MAX_ROWS = 500
 """A page of receipts: about 1 MB."""
 PEAKS_PAGE = 5_000
+PEAKS_KEPT = 256
+"""Trees remembered at the ends of pages, so that who reads on does not make us build the tree again from its start."""
+PROVED_LEAVES = 1 << 17
+"""A proof takes the whole tree; of a larger one the pages show the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Receipts:
     signer: Signer
     domain: Domain
     operator_of: OperatorOf
+    _trees: OrderedDict[tuple[LaneKey, int], Peaks] = field(default_factory=OrderedDict)
 
     async def by_id(self, payer: Address, lane: Address, request_id: Bytes32) -> dict[str, Any]:
         """Raises NotFound, or InProgress while it is open."""
@@ -49,15 +58,15 @@ class Receipts:
         return {"receipts": self._rows(page), "next": str(seqs[-1]) if len(page) >= min(limit, MAX_ROWS) else None}
 
     async def of_settlement(self, root: Bytes32, first: int, limit: int) -> dict[str, Any]:
-        """A page of the leaves under a claimed root, with the peaks of the leaves before it. Raises NotFound."""
-        found = await self.settlements.load_claim_of_root(root)
-        if found is None or first > found.claim.count:
-            raise NotFound("this node claimed no such root, or it has fewer receipts")
-        claim = found.claim
-        key = LaneKey(claim.payer, claim.payee, claim.lane, claim.generation)
+        """A page of the leaves under a claimed root, with the peaks of the leaves before it. Raises NotFound, Gone."""
+        found = await self._claim_over(root, first)
+        claim, key = found.claim, _key_of(found.claim)
         wanted = min(limit, MAX_ROWS, claim.count - first)
         page = await self.ledger.load_receipts_from(key, first, wanted)
-        end = first + len(page)
+        if len(page) < wanted:
+            raise _pruned()
+        peaks, end = await self._peaks(key, first), first + len(page)
+        self._remember(key, peaks.extend(_leaves(page)))
         return {
             "root": hex_of(root),
             "count": claim.count,
@@ -65,10 +74,35 @@ class Receipts:
             "claimSignature": hex_of(found.signature),
             "voucher": message_to_json(found.voucher),
             "voucherSignature": hex_of(found.voucher_signature),
-            "peaks": [hex_of(peak) for peak in (await self._peaks(key, first)).hashes],
+            "peaks": [hex_of(peak) for peak in peaks.hashes],
             "receipts": self._rows(page),
             "next": end if end < claim.count else None,
         }
+
+    async def proof(self, root: Bytes32, index: int) -> dict[str, Any]:
+        """That one receipt is under a claimed root: its leaf's audit path. Raises NotFound, Gone or TooLarge."""
+        claim = (await self._claim_over(root, index + 1)).claim
+        if claim.count > PROVED_LEAVES:
+            raise TooLarge(
+                f"proofs are made of trees of up to {PROVED_LEAVES} receipts; read the pages", count=claim.count
+            )
+        leaves = list[Bytes32]()
+        while len(leaves) < claim.count:
+            wanted = min(PEAKS_PAGE, claim.count - len(leaves))
+            page = await self.ledger.load_receipts_from(_key_of(claim), len(leaves), wanted)
+            if len(page) < wanted:
+                raise _pruned()
+            leaves += await asyncio.to_thread(_leaves, page)
+        path = await asyncio.to_thread(inclusion_proof, leaves, index)
+        (stored,) = await self.ledger.load_receipts_from(_key_of(claim), index, 1)
+        about = {"root": hex_of(root), "count": claim.count, "index": index, "leaf": hex_of(leaves[index])}
+        return {**about, "proof": [hex_of(sibling) for sibling in path], **self._row(stored)}
+
+    async def _claim_over(self, root: Bytes32, count: int) -> SignedClaim:
+        found = await self.settlements.load_claim_of_root(root)
+        if found is None or count > found.claim.count:
+            raise NotFound("this node claimed no such root, or it has fewer receipts")
+        return found
 
     async def lane(self, key: LaneKey) -> dict[str, Any]:
         """A lane's totals with its last receipt and best voucher: what either side needs to agree again (rule 6)."""
@@ -84,14 +118,23 @@ class Receipts:
         }
 
     async def _peaks(self, key: LaneKey, count: int) -> Peaks:
-        """The tree of the first `count` leaves, built page by page."""
-        peaks = Peaks()
+        """The tree of the first `count` leaves: from where a page ended, or from the last claim before it."""
+        if count == 0:
+            return Peaks()
+        if (known := self._trees.get((key, count))) is not None:
+            return known
+        peaks = await self.settlements.load_peaks(key, count)
         while peaks.count < count:
             page = await self.ledger.load_receipts_from(key, peaks.count, min(PEAKS_PAGE, count - peaks.count))
             if not page:
-                raise NotFound("the receipts before that index have been pruned")
-            peaks = peaks.extend(leaf_hash(stored.receipt.struct_hash()) for stored in page if stored.receipt)
+                raise _pruned()
+            peaks = peaks.extend(_leaves(page))
         return peaks
+
+    def _remember(self, key: LaneKey, peaks: Peaks) -> None:
+        self._trees[key, peaks.count] = peaks
+        while len(self._trees) > PEAKS_KEPT:
+            self._trees.popitem(last=False)
 
     def _rows(self, page: Sequence[Stored]) -> list[dict[str, Any]]:
         return [self._row(stored) for stored in page if stored.receipt]
@@ -109,6 +152,18 @@ class Receipts:
             "voucher": message_to_json(admission.voucher),
             "voucherSignature": hex_of(admission.signature),
         }
+
+
+def _key_of(claim: Claim) -> LaneKey:
+    return LaneKey(claim.payer, claim.payee, claim.lane, claim.generation)
+
+
+def _leaves(page: Sequence[Stored]) -> list[Bytes32]:
+    return [leaf_hash(stored.receipt.struct_hash()) for stored in page if stored.receipt]
+
+
+def _pruned() -> Gone:
+    return Gone("these receipts are no longer kept; the settlement itself is on chain")
 
 
 def _totals(lane: LaneState) -> Mapping[str, Any]:

@@ -6,6 +6,10 @@ every quote. Whole events only are passed on, so that our own lines never fall i
 
 import orjson
 
+from node.core.errors import EngineFailed
+
+MAX_EVENT_BYTES = 1 << 20
+"""A token's event is about 300 bytes; with 20 logprobs it is a few KB."""
 DONE = b"data: [DONE]"
 _MARKS = (b'"choices":[]', b'"choices": []', b"[DONE]", b'data: {"error"', b'data:{"error"')
 
@@ -34,9 +38,9 @@ class EventSplitter:
         else:
             end = block.rfind(b"\n\n") + 2
             if end < 2:
-                self._partial = block
+                self._partial = _bounded(block)
                 return b""
-            block, self._partial = block[:end], block[end:]
+            block, self._partial = block[:end], _bounded(block[end:])
         self.has_events = self.has_events or b"data:" in block
         if self._is_tail_begun():
             return self._sort(block)
@@ -78,6 +82,13 @@ class EventSplitter:
             self.usage_event = fields
             return True
         return False
+
+
+def _bounded(partial: bytes) -> bytes:
+    """An event without an end would be copied again with every read (threat H7). Raises EngineFailed."""
+    if len(partial) > MAX_EVENT_BYTES:
+        raise EngineFailed("the engine sends an event without an end")
+    return partial
 
 
 def parse_event(event: bytes) -> dict[str, object] | None:

@@ -1,14 +1,18 @@
 """The free read routes: what is for sale, what was sold, by canonical ids only."""
 
+from typing import Any
+
 import pytest
 
 from node.adapters.keys import recover
+from node.core.errors import Gone, NotFound, TooLarge
 from node.core.hashing import keccak
-from node.core.merkle import Peaks, leaf_hash
+from node.core.merkle import Peaks, is_included, leaf_hash
 from node.core.messages import Claim, Receipt, Terms, Voucher
 from node.core.settlement import SignedClaim
-from node.core.types import Address, Bytes32
+from node.core.types import Address, Bytes32, LaneKey
 from node.core.wire import hex_of, message_from_json, message_to_json, offer_from_json, signature_of
+from node.ports.ledger import Stored
 from node.services.receipts import Receipts
 from tests.lab.fixtures import Lab, lab, open_lab, tokens
 from tests.lab.node import DOMAIN, OPERATOR, PAYEE
@@ -104,6 +108,9 @@ class OneClaim:
     async def load_claim_of_root(self, root: Bytes32) -> SignedClaim | None:
         return self.signed if root == self.signed.claim.receipts_root else None
 
+    async def load_peaks(self, _key: object, most: int) -> Peaks:
+        return self.signed.peaks if self.signed.peaks.count <= most else Peaks()
+
 
 async def test_settlement__pages_with_peaks__rebuild_the_claimed_root(lab: Lab) -> None:
     receipts = await sell(lab, 7)
@@ -122,9 +129,73 @@ async def test_settlement__pages_with_peaks__rebuild_the_claimed_root(lab: Lab) 
     assert (await lab.http.get(f"/v1/settlements/{hex_of(root)}/receipts")).status_code == 404
 
 
+class Counting:
+    """A ledger that says how many receipts were read, and has lost those from `pruned` on."""
+
+    def __init__(self, inner: Any, pruned: int = 10**9) -> None:
+        self._inner, self._pruned = inner, pruned
+        self.read = 0
+
+    async def load_receipts_from(self, key: LaneKey, index: int, limit: int) -> list[Stored]:
+        found = list(await self._inner.load_receipts_from(key, index, limit))[: max(self._pruned - index, 0)]
+        self.read += len(found)
+        return found
+
+
+async def sold_service(lab: Lab, count: int, pruned: int = 10**9) -> tuple[Receipts, Bytes32, Counting]:
+    receipts = await sell(lab, count)
+    voucher = Voucher(Address(lab.payer.address), PAYEE, 1, receipts[-1].cumulative, Bytes32(b"\x00" * 32))
+    book, ledger = OneClaim(receipts, voucher), Counting(lab.node.ledger, pruned)
+    service = Receipts(ledger, book, OPERATOR, DOMAIN, lambda _: OPERATOR.address)  # type: ignore[arg-type]
+    return service, book.signed.claim.receipts_root, ledger
+
+
+async def test_settlement__read_page_by_page__reads_each_receipt_once(lab: Lab) -> None:
+    service, root, ledger = await sold_service(lab, 8)
+    following, pages = 0, 0
+    while following is not None:
+        following = (await service.of_settlement(root, following, 2))["next"]
+        pages += 1
+    assert (pages, ledger.read) == (4, 8)
+
+
+async def test_settlement__many_trees_remembered__forgets_the_oldest(lab: Lab, monkeypatch) -> None:
+    monkeypatch.setattr("node.services.receipts.PEAKS_KEPT", 2)
+    service, root, _ = await sold_service(lab, 6)
+    for first in range(5):
+        await service.of_settlement(root, first, 1)
+    assert len(service._trees) == 2
+
+
+async def test_settlement__receipts_no_longer_kept__are_gone(lab: Lab) -> None:
+    service, root, _ = await sold_service(lab, 6, pruned=4)
+    for first in (3, 5):
+        with pytest.raises(Gone):
+            await service.of_settlement(root, first, 500)
+    with pytest.raises(Gone):
+        await service.proof(root, 0)
+
+
+async def test_proof__every_receipt_of_a_settlement__is_shown_to_be_under_the_root(lab: Lab, monkeypatch) -> None:
+    service, root, _ = await sold_service(lab, 7)
+    for index in range(7):
+        said = await service.proof(root, index)
+        leaf = leaf_hash(message_from_json(Receipt, said["receipt"]).struct_hash())
+        path = [Bytes32(bytes.fromhex(sibling[2:])) for sibling in said["proof"]]
+        assert is_included(leaf, index, said["count"], path, root)
+        assert not is_included(leaf, (index + 1) % 7, said["count"], path, root)
+    with pytest.raises(NotFound):
+        await service.proof(root, 7)
+    monkeypatch.setattr("node.services.receipts.PROVED_LEAVES", 6)
+    with pytest.raises(TooLarge):
+        await service.proof(root, 0)
+    assert (await lab.http.get(f"/v1/settlements/{hex_of(root)}/proof", params={"index": 0})).status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [
+        "/v1/settlements/0x" + "0" * 64 + "/proof",
         "/v1/offers/0x12",
         "/v1/artifacts/12",
         "/v1/receipts/0x" + "g" * 64 + "?payer=0x" + "0" * 40 + "&lane=0x" + "0" * 40,

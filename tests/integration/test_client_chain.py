@@ -1,10 +1,12 @@
 """What the client reads of a real chain, and its judgement of settlements."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from node.adapters.keys import recover
 from node.client.escrow import ChainReader, Rpc
 from node.client.rows import Origin
 from node.client.settlements import (
@@ -23,6 +25,7 @@ from node.core.errors import BadConfig, ChainUnavailable
 from node.core.merkle import Peaks, leaf_hash
 from node.core.messages import Claim
 from node.core.settlement import SignedClaim
+from node.core.transactions import Call
 from node.core.types import ZERO32, Address, Amount, LaneKey, Micros, Seconds
 from tests.factories import make_receipt, make_terms, make_voucher
 from tests.fakes.payers import FakeClock
@@ -45,7 +48,28 @@ def reader_of():
         reader.rpc.close()
 
 
-async def claimed(market: Market, cumulative: int, seq: int) -> LaneKey:
+PREFIX = b"\x5e" * 36
+CUT = "6024360380602460003760006000826000600073{escrow}5af1"
+"""A contract that hands its call data, without the first 36 bytes, on to the escrow."""
+INVERT = "60005b3681101560155780351981526020016002565b60006000366000600073{escrow}5af1"
+"""A contract that hands every word of its call data on inverted."""
+
+
+def wrapped_call(market: Market, runtime: str, data: bytes) -> Call:
+    """Call data for a contract of the payee's own, made here, that stands before the escrow."""
+    body = bytes.fromhex(runtime.format(escrow=market.deployment.escrow.hex()))
+    code = body + bytes.fromhex(f"60{len(body) + 8:02x}5760006000fd5b00")  # reverts when the escrow does
+    init = bytes.fromhex(f"60{len(code):02x}80600b6000396000f3") + code
+    tx = {"from": "0x" + market.payee.address.hex(), "data": "0x" + init.hex(), "gas": hex(500_000)}
+    tx_hash = market.anvil.rpc("eth_sendTransaction", tx)
+    market.anvil.mine(1)
+    made = market.anvil.rpc("eth_getTransactionReceipt", tx_hash)["contractAddress"]
+    return Call(Address(bytes.fromhex(made[2:])), data)
+
+
+async def claimed(
+    market: Market, cumulative: int, seq: int, wrap: Callable[[Market, Call], Call] = lambda _, call: call
+) -> LaneKey:
     """A claim mined and finalised."""
     who = {"payer": PAYER.address, "payee": market.payee.address, "lane": PAYER.address, "generation": 1}
     receipt = make_receipt(**who, seq=Micros(seq), charge=Amount(cumulative), cumulative=Amount(cumulative))
@@ -66,7 +90,7 @@ async def claimed(market: Market, cumulative: int, seq: int) -> LaneKey:
         PAYER.sign(domain.digest(voucher.struct_hash())),
         peaks,
     )
-    await market.send(market.payee, market.chain.claim_call([signed]))
+    await market.send(market.payee, wrap(market, market.chain.claim_call([signed])))
     market.anvil.mine(5)
     return LaneKey(PAYER.address, market.payee.address, PAYER.address, 1)
 
@@ -149,7 +173,7 @@ async def test_watch__honest_claim__is_fine_and_is_read_once(settled_market, tmp
     buy(wallet, key, 500, seq, 500)
     await claimed(settled_market, 500, seq)
     chain = reader_of(settled_market)
-    reader, clock = SettledReader(chain), FakeClock()
+    reader, clock = SettledReader(chain, recover), FakeClock()
     for _ in range(2):
         await watch_once(PAYER.address, reader, chain, writer, clock)
     (row,) = wallet.run(lambda b: load_settled(b, FINE))
@@ -163,7 +187,7 @@ async def test_watch__claim_without_receipts__is_a_gap_that_grows_old(settled_ma
     wallet, writer, clock = Wallet(engine), WalletWriter(engine), FakeClock()
     key = await claimed(settled_market, 900, await now_of(settled_market))
     chain = reader_of(settled_market)
-    await watch_once(PAYER.address, SettledReader(chain), chain, writer, clock)
+    await watch_once(PAYER.address, SettledReader(chain, recover), chain, writer, clock)
     purse = wallet.run(lambda b: b.load_purse(key))
     assert (purse.heard, purse.gap) == (900, 900)
     assert is_gap_overdue(purse, Seconds(int(clock.at) + GAP_PATIENCE))
@@ -179,7 +203,7 @@ async def test_watch__later_receipt_contradicts_an_earlier_claim__is_an_overclai
     seq = await now_of(settled_market)
     key = await claimed(settled_market, 4_000, seq)
     chain = reader_of(settled_market)
-    reader = SettledReader(chain)
+    reader = SettledReader(chain, recover)
     await watch_once(PAYER.address, reader, chain, writer, clock)
     buy(wallet, key, 600, seq + 5, 600)  # the payee goes on serving with its true total
     await watch_once(PAYER.address, reader, chain, writer, clock)
@@ -192,3 +216,40 @@ async def test_watch__later_receipt_contradicts_an_earlier_claim__is_an_overclai
     verdicts = wallet.run(lambda b: [judge(b, row, Seconds(0)) for row in load_settled(b, OVERCLAIM)])
     assert verdicts == [OVERCLAIM]
     writer.close()
+
+
+def behind_a_prefix(market: Market, call: Call) -> Call:
+    return wrapped_call(market, CUT, PREFIX + call.data)
+
+
+def inverted(market: Market, call: Call) -> Call:
+    return wrapped_call(market, INVERT, bytes(255 - byte for byte in call.data))
+
+
+@pytest.mark.parametrize("wrap", [behind_a_prefix, inverted])
+async def test_challenge__overclaimed_through_a_contract_of_the_payee__the_signature_is_found(
+    settled_market, tmp_path, reader_of, wrap
+):
+    engine = open_engine(tmp_path / "w.db")
+    wallet, writer, clock = Wallet(engine), WalletWriter(engine), FakeClock()
+    seq = await now_of(settled_market)
+    key = await claimed(settled_market, 4_000, seq, wrap)
+    buy(wallet, key, 600, seq + 5, 600)
+    chain = reader_of(settled_market)
+    reader = SettledReader(chain, recover)
+    await watch_once(PAYER.address, reader, chain, writer, clock)
+    (challenge,) = await asyncio.to_thread(wallet.run, lambda b: find_challenges(b, reader))
+    digest = settled_market.deployment.domain.digest(challenge.claim.struct_hash())
+    assert challenge.claim_signature == OPERATOR.sign(digest)
+    writer.close()
+
+
+async def test_read_claim__transaction_without_that_claim__is_none(settled_market, reader_of):
+    chain = reader_of(settled_market)
+    reader = SettledReader(chain, recover)
+    key = await claimed(settled_market, 4_000, await now_of(settled_market))
+    (settled,) = reader.read(PAYER.address, 0, chain.finalised_block())
+    other = Claim(key.payer, key.payee, key.lane, 1, settled.seq, Amount(5), settled.root, settled.count)
+    assert reader.read_claim(settled.tx_hash, other) is None
+    unknown = replace(other, receipts_root=ZERO32)
+    assert reader.read_claim(settled.tx_hash, unknown) is None

@@ -89,6 +89,10 @@ async def test_save_claims__then_more_receipts__next_claim_goes_on_from_the_peak
     assert page.next is None
     assert await books.settlement.load_claim_of_root(Bytes32(b"\x01" * 32)) is None
 
+    nearest = [await books.settlement.load_peaks(OWN, most) for most in (2, 3, 4, 5, 99)]
+    assert nearest == [Peaks(), first.peaks, first.peaks, second.peaks, second.peaks]
+    assert await books.settlement.load_peaks(replace(OWN, generation=2), 99) == Peaks()
+
 
 async def test_save_claims__carried_by_an_open_transaction__is_saved_once(books: Books) -> None:
     lease = await books.ledger.take_lease(Seconds(60))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.client.delivery import Meter
+from node.core.errors import EngineFailed
 from node.services.answer import Answer, parse_events
-from node.services.sse import EventSplitter, comment, data_event, parse_event
+from node.services.sse import MAX_EVENT_BYTES, EventSplitter, comment, data_event, parse_event
 
 ROLE = data_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
 HELLO = data_event({"choices": [{"index": 0, "delta": {"content": 'a "choices":[] [DONE]'}, "finish_reason": None}]})
@@ -32,6 +33,15 @@ def test_splitter__any_borders__pass_the_same_and_hold_the_tail(cuts: list[int])
     assert passed == ROLE + HELLO + STOP
     assert splitter.is_done
     assert splitter.usage_event == {"choices": [], "usage": {"completion_tokens": 3}}
+
+
+def test_splitter__event_without_an_end__is_given_up() -> None:
+    splitter = EventSplitter()
+    assert splitter.feed(b"x" * MAX_EVENT_BYTES) == b""
+    with pytest.raises(EngineFailed, match="without an end"):
+        splitter.feed(b"x")
+    with pytest.raises(EngineFailed, match="without an end"):
+        EventSplitter().feed(HELLO + b"x" * (MAX_EVENT_BYTES + 1))
 
 
 @given(st.lists(st.integers(0, 2 * len(STREAM)), max_size=12))

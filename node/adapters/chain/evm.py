@@ -7,9 +7,9 @@ from node.adapters.chain.abi import Interface, error_table, load_artifact, rever
 from node.adapters.chain.endpoint import EndpointDown, JsonValue, RpcError, endpoints_of
 from node.adapters.chain.logs import LogReader, unhex
 from node.adapters.chain.pool import EndpointStatus, Pool
-from node.adapters.chain.reading import MALFORMED, Reading
+from node.adapters.chain.reading import MALFORMED, QUORUM, Reading
 from node.adapters.chain.txs import sign_tx
-from node.core.errors import ChainUnavailable, TxRefused
+from node.core.errors import Broken, ChainUnavailable, TxRefused
 from node.core.facts import Block, ChainEvent
 from node.core.settlement import SignedClaim
 from node.core.transactions import Attempt, Call, ClaimPreview, Fees, Simulation, TxFields, TxReceipt
@@ -36,6 +36,8 @@ STATUS_NAMES = (
 )
 """The escrow's `enum Status`, in its order."""
 PAYING = frozenset({"Paid", "PaidPart"})
+MOST_GAS = 30_000_000
+"""No claim of 50 rows takes a tenth of it."""
 ALREADY_KNOWN = ("already known", "already imported", "known transaction")
 V_OFFSET = 27
 
@@ -94,11 +96,18 @@ class EvmChain:
 
     async def fetch_nonce(self, address: Address) -> int:
         """See ports.Chain."""
-        return _int(await self.request("eth_getTransactionCount", "0x" + address.hex(), "latest"))
+        counts = await self._counts(address, "latest")
+        if len(set(counts)) > 1:  # too low is replaced by nobody knows what, too high would wait for ever
+            raise ChainUnavailable(f"the RPC endpoints disagree about the next nonce: {sorted(set(counts))}")
+        return counts[0]
 
     async def fetch_final_nonce(self, address: Address) -> int:
         """See ports.Chain."""
-        return _int(await self.request("eth_getTransactionCount", "0x" + address.hex(), "finalized"))
+        return min(await self._counts(address, "finalized"))
+
+    async def _counts(self, address: Address, tag: str) -> list[int]:
+        """What each of two working endpoints (where there are two) says. Raises ChainUnavailable."""
+        return [_int(said) for said in await self.voices("eth_getTransactionCount", "0x" + address.hex(), tag)]
 
     async def fetch_tx(self, tx_hash: Bytes32) -> TxReceipt | None:
         """See ports.Chain. Every working endpoint is asked: one that lags has not seen it yet."""
@@ -109,13 +118,14 @@ class EvmChain:
 
     # --- calling
     async def simulate(self, call: Call, sender: Address) -> Simulation:
-        """See ports.Chain."""
-        gas = _int(await self.request("eth_estimateGas", _tx(call, sender), "latest"))
+        """See ports.Chain. One endpoint's word makes nothing needless, and no gas limit absurd (threat I3)."""
+        tx = _tx(call, sender)
+        gas = min(max([_int(said) for said in await self.voices("eth_estimateGas", tx, "latest")]), MOST_GAS)
         selector = self.escrow.encode_call("claim", ())[:4]
         if call.to != self.deployment.escrow or call.data[:4] != selector:
             return Simulation(gas, is_useless=False)
-        raw = await self.call(call, sender)
-        statuses = self.escrow.decode_result("claim", raw)[0]
+        results = [_bytes(said) for said in await self.voices("eth_call", tx, "latest")]
+        statuses = [status for raw in results for status in self.escrow.decode_result("claim", raw)[0]]
         return Simulation(gas, is_useless=not any(_status_name(status) in PAYING for status in statuses))
 
     async def call(self, call: Call, sender: Address | None = None, block: str = "latest") -> bytes:
@@ -131,6 +141,20 @@ class EvmChain:
             if exc.is_revert:
                 raise reverted(self.errors, exc.data, exc.message) from exc
             raise ChainUnavailable(f"the RPC endpoint refuses {method}: {exc.message}", call=method) from exc
+
+    async def voices(self, method: str, *params: JsonValue) -> list[JsonValue]:
+        """What each of two working endpoints (where there are two) answers; errors only when none has an answer.
+
+        Raises as `request` does.
+        """
+        said = await self.pool.ask_usable(method, *params, limit=QUORUM)
+        results = [one.result for one in said if one.error is None]
+        error = said[0].error
+        if results or error is None:
+            return results
+        if error.is_revert:
+            raise reverted(self.errors, error.data, error.message)
+        raise ChainUnavailable(f"the RPC endpoint refuses {method}: {error.message}", call=method)
 
     # --- sending
     def sign_tx(self, fields: TxFields, signer: Signer, now: Seconds) -> Attempt:
@@ -154,11 +178,18 @@ class EvmChain:
     async def preview_claims(self, claims: Sequence[SignedClaim]) -> Sequence[ClaimPreview]:
         """See ports.Chain."""
         data = self.escrow.encode_call("previewClaim", [_item(row) for row in claims])
-        raw = await self.call(Call(self.deployment.escrow, data))
-        statuses, _, paid = self.escrow.decode_result("previewClaim", raw)
-        return [
-            ClaimPreview(_status_name(status), Amount(amount)) for status, amount in zip(statuses, paid, strict=True)
-        ]
+        said = await self.voices("eth_call", _tx(Call(self.deployment.escrow, data), None), "latest")
+        voices = [self._previews(_bytes(one), len(claims)) for one in said]
+        return [_best_preview(row) for row in zip(*voices, strict=True)]
+
+    def _previews(self, raw: bytes, count: int) -> list[ClaimPreview]:
+        try:
+            statuses, _, paid = self.escrow.decode_result("previewClaim", raw)
+        except Broken as exc:
+            raise ChainUnavailable("an RPC endpoint's preview is not what the escrow returns") from exc
+        if (len(statuses), len(paid)) != (count, count):
+            raise ChainUnavailable("an RPC endpoint's preview is not of these claims")
+        return [ClaimPreview(_status_name(s), Amount(amount)) for s, amount in zip(statuses, paid, strict=True)]
 
 
 def connect(
@@ -182,6 +213,15 @@ async def discover_chain_id(urls: Sequence[str], deadline_seconds: float = DEADL
         finally:
             await endpoint.close()
     raise ChainUnavailable(f"the chain is unreachable: {reason}")
+
+
+def _best_preview(voices: Sequence[ClaimPreview]) -> ClaimPreview:
+    """One endpoint's word that a claim pays nothing stops no claim (threat I3): a try costs gas, waiting a thaw.
+
+    What would be paid is the lowest that is said.
+    """
+    paying = [voice for voice in voices if voice.status in PAYING]
+    return min(paying, key=lambda voice: voice.paid) if paying else voices[0]
 
 
 def _item(row: SignedClaim) -> dict[str, object]:

@@ -110,6 +110,19 @@ def load_claim_of_root(connection: Connection, root: Bytes32) -> SignedClaim | N
     return _first(connection, _claims().where(claim.c.receipts_root == root))
 
 
+def load_peaks(connection: Connection, key: LaneKey, most: int) -> Peaks:
+    """The tree of the longest claim over at most `most` receipts."""
+    own = (lane.c.payer == key.payer, lane.c.payee == key.payee, lane.c.lane == key.lane)
+    wanted = _claims().where(*own, claim.c.generation == key.generation, claim.c.count <= most)
+    row = connection.execute(wanted.order_by(claim.c.count.desc()).limit(1)).first()
+    return Peaks() if row is None else _peaks_of(row)
+
+
+def _peaks_of(row: Row[Any]) -> Peaks:
+    hashes = tuple(Bytes32(row.peaks[start : start + 32]) for start in range(0, len(row.peaks), 32))
+    return Peaks(row._mapping["count"], hashes)  # noqa: SLF001 -- `count` is a method of every row
+
+
 def _claims() -> Select[Any]:
     columns = (lane.c.payer, lane.c.payee, lane.c.lane, *claim.c)
     return select(*columns).select_from(claim.join(lane, lane.c.id == claim.c.lane_id))
@@ -122,7 +135,7 @@ def _first(connection: Connection, wanted: Select[Any]) -> SignedClaim | None:
 
 def _signed_of(connection: Connection, row: Row[Any]) -> SignedClaim:
     admission = load_stored(connection, [row.voucher_id])[0].admission
-    hashes = tuple(Bytes32(row.peaks[start : start + 32]) for start in range(0, len(row.peaks), 32))
+    peaks = _peaks_of(row)
     made = Claim(
         payer=Address(row.payer),
         payee=Address(row.payee),
@@ -131,6 +144,6 @@ def _signed_of(connection: Connection, row: Row[Any]) -> SignedClaim:
         seq=Micros(row.seq),
         cumulative=Amount(row.cumulative),
         receipts_root=Bytes32(row.receipts_root),
-        count=row._mapping["count"],  # noqa: SLF001 -- `count` is a method of every row
+        count=peaks.count,
     )
-    return SignedClaim(made, row.signature, admission.voucher, admission.signature, Peaks(made.count, hashes))
+    return SignedClaim(made, row.signature, admission.voucher, admission.signature, peaks)

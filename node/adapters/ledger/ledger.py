@@ -5,6 +5,7 @@ writer; reads have connections and threads of their own.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from node.adapters.ledger import reads, resync
@@ -17,6 +18,9 @@ from node.core.messages import Receipt, Voucher
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature
 from node.ports.basics import Clock
 from node.ports.ledger import Stored
+
+DOUBT_SECONDS = 600
+"""A commit whose reply was lost is carried out within moments, or was not."""
 
 
 class SqlLedger:
@@ -73,7 +77,16 @@ class SqlLedger:
     async def load_abandoned(self) -> Sequence[Admission]:
         """Open requests of expired leases, and those whose admission ended in an unknown commit."""
         now, doubtful = Seconds(int(self._clock.now())), tuple(self._store.writer.doubtful)
-        return await self._store.read_with(reads.load_abandoned, now, doubtful)
+        abandoned = await self._store.read_with(reads.load_abandoned, now, doubtful)
+        self._forget_doubts(doubtful, abandoned, now)
+        return abandoned
+
+    def _forget_doubts(self, doubtful: Sequence[Admission], open_ones: Sequence[Admission], now: Seconds) -> None:
+        """Such a commit arrives at once or never: what is not there after so long needs no more looking for."""
+        for admission in doubtful:
+            if admission not in open_ones and now - admission.received_at > DOUBT_SECONDS:
+                with contextlib.suppress(ValueError):  # the writer may have cleared it meanwhile
+                    self._store.writer.doubtful.remove(admission)
 
     async def take_lease(self, seconds: Seconds) -> int:
         """See ports.Ledger."""

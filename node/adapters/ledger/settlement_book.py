@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from node.adapters.ledger import claims, due
 from node.adapters.ledger.reads import load_receipts
 from node.adapters.ledger.store import Store
+from node.core.merkle import Peaks
 from node.core.messages import Receipt
 from node.core.settlement import DueLane, SignedClaim
 from node.core.transactions import Wish
@@ -31,6 +32,10 @@ class SqlSettlementBook:
     async def load_claim_of_root(self, root: Bytes32) -> SignedClaim | None:
         """See ports.SettlementBook."""
         return await self._store.read_with(claims.load_claim_of_root, root)
+
+    async def load_peaks(self, key: LaneKey, most: int) -> Peaks:
+        """See ports.SettlementBook."""
+        return await self._store.read_with(claims.load_peaks, key, most)
 
     async def load_receipts_after(self, key: LaneKey, seq: Micros, limit: int) -> Sequence[Receipt]:
         """See ports.SettlementBook."""
