@@ -29,10 +29,23 @@ class NodeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DuelLoad:
+    """The work duels add: a share of offloads is copied to a second executor, `judges` nodes read both answers.
+
+    Each judge is asked twice (both orders) for a verdict of `verdict_tokens`.
+    """
+
+    share: float
+    judges: int = 5
+    verdict_tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything that defines a run but the system and the seed.
 
-    With a `deadline` (seconds after arrival) nodes may refuse early what they would finish late.
+    With a `deadline` (seconds after arrival) nodes may refuse early what they would finish late. With `hedge_after`, an
+    offload whose first token is later than so many times its promise gets a second copy; the first to speak goes on.
     """
 
     name: str
@@ -41,6 +54,8 @@ class Scenario:
     network: NetworkSpec = field(default_factory=NetworkSpec)
     thresholds: tuple[float, ...] = REASONING_SLO
     deadline: float | None = None
+    hedge_after: float | None = None
+    duels: DuelLoad | None = None
 
 
 def _quiet(*phases: tuple[float, float]) -> list[Phase]:

@@ -36,12 +36,16 @@ _job: Callable[[tuple[float, int]], Job] = partial(tuple.__new__, Job)
 
 
 class Request:
-    """One request on its way through a system."""
+    """One request on its way through a system.
+
+    `twin` is the other copy of a hedged request; `shadow` is told the end of work that no user waits for (a duel's).
+    """
 
     __slots__ = (
         "arrival",
         "asking",
         "bid",
+        "dropped",
         "first_at",
         "glances",
         "holder",
@@ -52,6 +56,8 @@ class Request:
         "request_id",
         "restarts",
         "sent_at",
+        "shadow",
+        "twin",
         "work",
     )  # fmt: skip
 
@@ -65,7 +71,13 @@ class Request:
         self.bid: Forecast | None = None
         self.glances: dict[SimNode, tuple[int, float, Here]] = {}
         self.promises: dict[Address, Forecast] = {}
-        self.asking = False
+        self.asking = self.dropped = False
+        self.twin: Request | None = None
+        self.shadow: Callable[[], None] | None = None
+
+    def copy(self) -> "Request":
+        """A second run of the same request (a hedge, a duel)."""
+        return Request(self.number, self.arrival, self.request_id)
 
 
 class System(Protocol):
@@ -174,11 +186,16 @@ class SimNode:
         assert isinstance(request, Request)
         if request.first_at < 0:
             request.first_at = self.world.kernel.now
+        if request.twin is not None:
+            end_race(request)
 
     def on_done(self, work: Work) -> None:
         """Learn the length, count it, tell the system."""
         request = work.key
         assert isinstance(request, Request)
+        if request.shadow is not None:
+            request.shadow()
+            return
         self.lengths.observe(request.arrival.tokens)
         self.served += 1
         self.system.on_done(self, request)
@@ -261,6 +278,18 @@ class World:
             kernel.at(spec.dies_at, _killer(system), node)
         if spec.leaves_at < float("inf"):
             kernel.at(spec.leaves_at, _killer(system), node)
+
+
+def end_race(winner: Request) -> None:
+    """The first copy to speak goes on; the other leaves its engine or queue, or is turned away on arrival."""
+    loser, winner.twin = winner.twin, None
+    assert loser is not None
+    loser.twin, loser.asking, loser.dropped = None, False, True
+    holder, work = loser.holder, loser.work
+    if holder is not None and work is not None:
+        holder.engine.cancel(work)
+    elif holder is not None and loser in holder.queue:
+        holder.queue.remove(loser)
 
 
 def _join(node: SimNode) -> None:

@@ -24,6 +24,7 @@ from node.core.routing.types import (
     Wait,
 )
 from node.core.types import Address, Amount
+from node.sim.systems.duel_load import Duels
 from node.sim.world import Request, SimNode, World
 
 RETRY_SECONDS = 0.5
@@ -39,6 +40,8 @@ SHORT_SHARE = 0.1
 """A deadline is judged by the length that one answer in ten stays below."""
 DEEPEST_WALK = 512
 """Providers of the order looked at before giving up."""
+HEDGE_SLACK_SECONDS = 0.5
+"""A promise missed by less is not worth a second copy."""
 
 
 @dataclass(slots=True)
@@ -64,6 +67,8 @@ class Market:
         self.models = frozenset(node.spec.engine.model for node in world.nodes)
         self.offered = {model: frozenset({model}) for model in self.models}
         self.retrying: set[int] = set()
+        self.hedges = 0
+        self.duels = Duels(world) if world.scenario.duels else None
 
     # ---- told by the world ----
 
@@ -91,15 +96,20 @@ class Market:
         """Sources of offloaded requests notice the silence and begin again elsewhere; own users are lost."""
         for request in requests:
             source = self.world.nodes[request.arrival.source]
-            if source is not node and source.alive:
+            if request.shadow is None and source is not node and source.alive:
                 self.kernel.after(STALL_SECONDS, self._restart, request)
 
     # ---- one request ----
 
-    def route_request(self, request: Request) -> RouteRequest:
-        """The request as the pure code sees it. Every model is acceptable, as in the paper's settings."""
+    def route_request(self, request: Request, reader: SimNode) -> RouteRequest:
+        """The request as the pure code sees it. Every model is acceptable, as in the paper's settings.
+
+        A deadline is a moment on its source's clock; whoever reads it subtracts its own.
+        """
         arrival, deadline = request.arrival, self.world.scenario.deadline
-        left = None if deadline is None else arrival.at + deadline - self.kernel.now
+        skews = self.world.network.skews
+        ahead = skews[reader.index] - skews[arrival.source]
+        left = None if deadline is None else arrival.at + deadline - self.kernel.now - ahead
         return RouteRequest(
             request.request_id, tuple(self.models), arrival.prompt, arrival.max_tokens, left, request.path
         )
@@ -108,7 +118,7 @@ class Market:
         """What the policy sees."""
         expected = node.expected_tokens(request.arrival.max_tokens)
         short = None if self.world.scenario.deadline is None else node.lengths.quantile(SHORT_SHARE)
-        return Case(self.route_request(request), node.here(request), expected, self.peers, bids, short)
+        return Case(self.route_request(request, node), node.here(request), expected, self.peers, bids, short)
 
     def _decide(self, node: SimNode, request: Request, bids: tuple[Bid, ...] | None) -> None:
         decision: Decision = node.policy.decide(self.case(node, request, bids), node.dice)
@@ -158,7 +168,7 @@ class Market:
     # ---- bids ----
 
     def _ask(self, node: SimNode, request: Request, count: int) -> None:
-        route = self.route_request(request)
+        route = self.route_request(request, node)
         walk = Walk(node.address, route, node.config, lambda address: self._know(node, address))
         seed = draw_seed(request.request_id, self.world.block_hash, node.address)
         order = islice(self.world.stakes().order(seed), DEEPEST_WALK)
@@ -235,7 +245,9 @@ class Market:
         The record itself is always fed the promise as made: fed the stretched one, it would settle for half the lie.
         """
         peer = self.world.by_address[bid.provider]
-        pending = [_so_far(request, self.kernel.now) for request in node.away.get(peer.index, ())]
+        pending = [
+            _so_far(request, self.kernel.now) for request in node.away.get(peer.index, ()) if not request.dropped
+        ]
         record = record_with_pending(node.record(peer), pending) if pending else node.record(peer)
         factor = record.correction()
         return bid if factor == 1.0 else _stretched(bid, factor)
@@ -251,9 +263,30 @@ class Market:
         self.world.network.messages += 2
         seconds = self.world.network.seconds(node.index, peer.index)
         self.kernel.after(seconds, self._receive, (peer, request))
+        if self.duels:
+            self.duels.maybe(node, peer, request)
+        after = self.world.scenario.hedge_after
+        if after is not None and request.twin is None:
+            late = after * request.bid.start_seconds + 2 * seconds + HEDGE_SLACK_SECONDS
+            self.kernel.after(late, self._hedge, (node, peer, request, request.restarts))
+
+    def _hedge(self, packed: tuple[SimNode, SimNode, Request, int]) -> None:
+        """No first token when it was promised: the broken promise is noted, and a second copy looks for a place."""
+        node, peer, request, restarts = packed
+        over = request.dropped or request.first_at >= 0 or request.restarts != restarts or request.holder is not peer
+        if over or request.twin is not None or not node.alive or request.bid is None:
+            return
+        promised, measured = request.bid.start_seconds, self.kernel.now - request.sent_at
+        node.records[peer.index] = next_record_after_answer(node.record(peer), promised, measured)
+        self.hedges += 1
+        copy = request.copy()
+        request.twin, copy.twin = copy, request
+        self._decide(node, copy, None)
 
     def _receive(self, packed: tuple[SimNode, Request]) -> None:
         peer, request = packed
+        if request.dropped:
+            return
         if not peer.alive:
             self.kernel.after(STALL_SECONDS, self._restart, request)
         elif isinstance(peer.policy.decide(self.case(peer, request, ()), peer.dice), Wait):
@@ -264,6 +297,11 @@ class Market:
     def _restart(self, request: Request) -> None:
         """The source begins again with whoever is left; the dead peer's record keeps it from being asked."""
         source, lost = self.world.nodes[request.arrival.source], request.holder
+        if request.dropped:
+            return
+        if request.twin is not None:
+            request.twin.twin, request.twin = None, None  # the other copy lives: nothing is begun again
+            return
         if lost is not None and lost is not source:
             source.away.get(lost.index, {}).pop(request, None)
             source.records[lost.index] = next_record_after_failure(source.record(lost), self.kernel.now)
