@@ -52,8 +52,8 @@ class Limits:
 class StreamCall:
     """A request whose answer is read as it comes.
 
-    `headers`: only PAYMENT-SIGNATURE and ACCEPT pass, whatever a caller sent us stays here. `hops`: nodes the request
-    has passed before this call; at `MAX_HOPS` the call is refused (threat H8).
+    `headers`: only PAYMENT-SIGNATURE and ACCEPT pass, whatever a caller sent us stays here. `hops`: which offload of
+    this request it is, as in the new Terms; above `endpoints.MAX_HOPS` the call is refused (threat H8).
     """
 
     path: str

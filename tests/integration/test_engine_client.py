@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.adapters.engine import http1
+from node.adapters import http1
 from node.adapters.engine.client import EngineSettings, HttpEngine, parse_target
 from node.core.errors import BadConfig, EngineFailed
 

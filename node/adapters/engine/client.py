@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from node.adapters.engine.http1 import Connection
+from node.adapters.http1 import Connection
 from node.core.errors import BadConfig, EngineFailed
 
 IDLE_SECONDS = 4.0

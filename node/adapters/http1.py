@@ -1,7 +1,7 @@
 """One HTTP/1.1 client connection: an asyncio Protocol over httptools, one request at a time, kept alive between them.
 
-Never buffers an answer whole: above HIGH_WATER unread bytes it stops reading from the engine, so that a slow reader at
-the other end slows the engine's socket and not our memory (threat H7).
+For engines and for peers alike. Never buffers an answer whole: above HIGH_WATER unread bytes it stops reading, so that
+a slow reader at the other end slows the server's socket and not our memory (threat H7).
 """
 
 import asyncio
@@ -21,8 +21,9 @@ MAX_HEADER_BYTES = 64 * 1024
 class Connection(asyncio.Protocol):
     """The transport's end and the parser's callbacks. `on_idle` gets it back when it may carry another request."""
 
-    def __init__(self, on_idle: Callable[["Connection"], None]) -> None:
+    def __init__(self, on_idle: Callable[["Connection"], None], keep: frozenset[bytes] = frozenset()) -> None:
         self._on_idle = on_idle
+        self._keep = keep
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -37,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._until_eof = True
         self._may_keep = False
+        self.headers: dict[str, str] = {}
         self.status = 0
         self.is_complete = False
         self.was_stale = False
@@ -71,6 +73,23 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
         return data
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether the answer says itself where it ends; otherwise a cut looks like its end."""
+        return not self._until_eof
+
+    @property
+    def peer_address(self) -> str:
+        """Where the socket really goes."""
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's certificate, DER; None without TLS."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return None if tls is None else tls.getpeercert(binary_form=True)
 
     @property
     def has_unread(self) -> bool:
@@ -156,8 +175,10 @@ class Connection(asyncio.Protocol):
     # The parser's side
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Only what frames the body matters; httptools checks the framing itself."""
+        """Only what frames the body matters, and the few that are kept; httptools checks the framing itself."""
         lowered = name.lower()
+        if lowered in self._keep:
+            self.headers[lowered.decode("latin-1")] = value.decode("latin-1")
         if lowered == b"content-length" or (lowered == b"transfer-encoding" and b"chunked" in value.lower()):
             self._until_eof = False
 
