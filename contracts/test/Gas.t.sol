@@ -6,11 +6,12 @@ import {Vm} from "forge-std/Vm.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import {IEscrow, Item, Status} from "../src/interfaces/IEscrow.sol";
 import {Claim, Messages} from "../src/libraries/Messages.sol";
-import {Fixture} from "./base/Fixture.sol";
+import {IDuels, Opening, Vote} from "../src/interfaces/IDuels.sol";
+import {DuelsFixture} from "./base/DuelsFixture.sol";
 
 /// @notice The gas table: whole transactions as an account on chain pays them. Only under `forge test --isolate`, which
 /// makes every call from here a transaction of its own: 21,000, calldata, cold storage. Written to `build/gas.json`.
-contract GasTest is Fixture {
+contract GasTest is DuelsFixture {
     using Messages for *;
 
     uint256 private constant LANES = 50;
@@ -21,6 +22,7 @@ contract GasTest is Fixture {
         _payerRows();
         _claimRows();
         _leavingRows();
+        _duelRows();
         vm.createDir("build", true);
         vm.writeJson(json, "build/gas.json");
     }
@@ -81,6 +83,51 @@ contract GasTest is Fixture {
         _row("deregister", payee, address(registry), abi.encodeCall(IRegistry.deregister, ()));
         vm.warp(block.timestamp + UNBONDING);
         _row("withdraw_stake", payee, address(registry), abi.encodeCall(IRegistry.withdrawStake, (payee)));
+    }
+
+    /// @dev The second of two alike duels: everybody's balance has been written before, as in a market that runs.
+    function _duelRows() private {
+        vm.warp(_startOf(court.currentEpoch() + 1) - 1);
+        _nextEpoch();
+        _duel("first duel");
+        uint256 sum = _duel("second duel");
+        _write("gas_per_duel_k5", sum);
+        bytes memory call = abi.encodeCall(IDuels.commitSeed, (dispatcher, _seedHash(dispatcher, 0, SEED), RATE));
+        _row("duel_commit_seed", dispatcher, address(court), call);
+        uint32 epoch = court.currentEpoch();
+        vm.warp(_startOf(epoch + 1));
+        call = abi.encodeCall(IDuels.revealSeed, (dispatcher, epoch, SEED));
+        _row("duel_reveal_seed", dispatcher, address(court), call);
+        address newcomer = makeAddr("newcomer");
+        _register(newcomer, MIN_STAKE);
+        _row("duel_enroll", newcomer, address(court), abi.encodeCall(IDuels.enroll, (address(0))));
+        _row("duel_collect", bench[6], address(court), abi.encodeCall(IDuels.collect, (bench[6])));
+    }
+
+    /// @dev Four judges against one: a verdict with everything it can cost, the dissenter's slash included.
+    function _duel(bytes32 requestId) private returns (uint256 sum) {
+        Opening memory o = _opening(requestId);
+        bytes32 duelId = keccak256(abi.encode(o.payer, requestId));
+        sum = _row("duel_open", dispatcher, address(court), abi.encodeCall(IDuels.open, (o)));
+        vm.roll(block.number + DELAY + 1);
+        sum += _row("duel_draw", stranger, address(court), abi.encodeCall(IDuels.draw, (duelId)));
+        for (uint8 seat = 0; seat < 5; ++seat) {
+            bytes32 commitment = _commitment(duelId, _judgeAt(duelId, seat), _voteOf(seat), seat);
+            bytes memory call = abi.encodeCall(IDuels.commit, (duelId, seat, commitment));
+            sum += _row("duel_commit", _judgeAt(duelId, seat), address(court), call);
+        }
+        vm.warp(block.timestamp + COMMIT);
+        for (uint8 seat = 0; seat < 5; ++seat) {
+            bytes32 salt = bytes32(uint256(seat));
+            bytes memory call = abi.encodeCall(IDuels.reveal, (duelId, seat, _voteOf(seat), salt, RATIONALE));
+            sum += _row("duel_reveal", _judgeAt(duelId, seat), address(court), call);
+        }
+        vm.warp(block.timestamp + REVEAL + APPEALING);
+        sum += _row("duel_finalize", stranger, address(court), abi.encodeCall(IDuels.finalize, (duelId)));
+    }
+
+    function _voteOf(uint8 seat) private pure returns (Vote) {
+        return seat == 4 ? Vote.Second : Vote.First;
     }
 
     // ----------------------------------------------------------------------------------------------------------- helpers

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "contracts" / "out"
 KEPT = ROOT / "contracts" / "test" / "layout.json"
-CONTRACTS = ("Escrow", "Registry")
+CONTRACTS = ("Escrow", "Registry", "Duels")
 
 
 def _layout(name: str) -> list[str]:

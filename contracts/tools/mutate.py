@@ -1,8 +1,8 @@
 """A small mutator: one change a mutant, the test suite must notice. Survivors are printed, and each must be explained in
 `contracts/test/mutants.json` (mutant -> why it is equivalent), or the run fails.
 
-Works in a temporary copy; the checkout is only read. The copy is compiled without the IR pipeline, five times faster:
-mutants are about the source, not about the optimizer.
+Works in temporary copies, one a job; the checkout is only read. They are compiled without optimizer, many times faster:
+mutants are about the source, not about the bytecode.
 """
 
 import argparse
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLAINED = ROOT / "contracts" / "test" / "mutants.json"
@@ -31,10 +33,12 @@ SWAPS = (
     ("0x40", "0x60"), ("0x60", "0x40"), ("0xa0", "0x80"), ("0xe0", "0xc0"), ("0x120", "0x100"), ("0xc0", "0xa0"),
 )  # fmt: skip
 DELETABLE = re.compile(r"^\s+(require\(|emit |_\w+\(|[\w.\[\]()]+ [-+]?= |\([\w., \[\]]+\) = |if \(.*\) return).*;$")
-SKIPPED = re.compile(r"^\s*(//|/\*|\*|import|pragma|error|event|struct|using|contract|library|abstract|bytes32 internal)")
+SKIPPED = re.compile(
+    r"^\s*(//|/\*|\*|import|pragma|error|event|struct|using|contract|library|abstract|bytes32 internal)"
+)
 NOT_RUN = "GasTest|InvariantsTest|VectorsTest"
-# Long loops that find nothing the short tests beside them do not.
-TOO_LONG = "replayed__isNothingNew|goodRowsPay"
+# Long loops that find nothing the short tests beside them do not, and the size of optimized code.
+TOO_LONG = "replayed__isNothingNew|goodRowsPay|codeSize"
 SECONDS = 900
 LEAST_SCORE = 0.9
 
@@ -62,7 +66,11 @@ def _of_line(source: str, number: int, line: str) -> Iterator[Mutant]:
             if old == "!" and line[found.end() : found.end() + 1] == "=":
                 continue
             yield Mutant(source, number, line, line[: found.start()] + new + line[found.end() :])
-    if DELETABLE.match(line) and " memory " not in line.split("=")[0] and not re.match(r"^\s+(address|uint\d+|bytes32|bool)\b", line):
+    if (
+        DELETABLE.match(line)
+        and " memory " not in line.split("=")[0]
+        and not re.match(r"^\s+(address|uint\d+|bytes32|bool)\b", line)
+    ):
         yield Mutant(source, number, line, "")
     if line.strip().endswith("nonReentrant {"):
         yield Mutant(source, number, line, line.replace(" nonReentrant", ""))
@@ -90,14 +98,23 @@ def _copy(into: Path) -> None:
     shutil.copytree(ROOT / "contracts", into / "contracts", ignore=ignored)
     text = (ROOT / "foundry.toml").read_text("utf-8")
     text = re.sub(r"^(additional_compiler_profiles|compilation_restrictions).*\n", "", text, flags=re.MULTILINE)
-    text = text.replace("optimizer_runs = 800", "optimizer_runs = 1").replace('deny = "warnings"\n', "")
+    text = text.replace("optimizer = true", "optimizer = false").replace('deny = "warnings"\n', "")
     (into / "foundry.toml").write_text(text, "utf-8")
     for shared in ("node_modules", "scripts", "tests", "node"):
         (into / shared).symlink_to(ROOT / shared)
 
 
 def _forge(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["node_modules/.bin/forge", "test", "-q", "--no-match-contract", NOT_RUN, "--no-match-test", TOO_LONG, *options]
+    command = [
+        "node_modules/.bin/forge",
+        "test",
+        "-q",
+        "--no-match-contract",
+        NOT_RUN,
+        "--no-match-test",
+        TOO_LONG,
+        *options,
+    ]
     environment = os.environ | {"FOUNDRY_FUZZ_RUNS": "12"}
     return subprocess.run(  # noqa: S603 - our own tool with our own arguments
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -138,25 +155,37 @@ def main() -> int:
     """Runs a spread sample of the mutants and prints the score last."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: python contracts/tools/mutate.py --most 40")
     parser.add_argument("--most", type=int, default=160, help="how many mutants, evenly spread (default 160)")
-    parser.add_argument("--part", default="0/1", help="which share of them, as i/n")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once, each in a copy of its own")
     arguments = parser.parse_args()
-    part, parts = (int(each) for each in arguments.part.split("/"))
-    chosen = _sample(mutants(), arguments.most)[part::parts]
-    verdicts: dict[str, str] = {}
+    chosen = _sample(mutants(), arguments.most)
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
-        folder = Path(name)
-        _copy(folder)
-        baseline = _forge(folder)
-        if baseline.returncode:
-            sys.stdout.write(f"mutation: the tests fail without a mutant\n{baseline.stdout[-2000:]}\n")
-            return 1
-        for number, mutant in enumerate(chosen):
-            begun = time.monotonic()
-            verdicts[mutant.name] = _verdict(folder, mutant)
-            took = time.monotonic() - begun
-            sys.stdout.write(f"{number + 1}/{len(chosen)} {verdicts[mutant.name]:8} {took:4.0f} s  {mutant.name}\n")
-            sys.stdout.flush()
+        folders: SimpleQueue[Path] = SimpleQueue()
+        for job in range(arguments.jobs):
+            folders.put(_prepare(Path(name) / str(job)))
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            verdicts = dict(pool.map(lambda mutant: _try(mutant, folders), chosen))
     return _report(verdicts)
+
+
+def _prepare(folder: Path) -> Path:
+    """A copy in which every test passes. Ends the run where they do not: each mutant would look killed."""
+    folder.mkdir()
+    _copy(folder)
+    baseline = _forge(folder)
+    if baseline.returncode:
+        sys.exit(f"{baseline.stdout[-2000:]}\nmutation: the tests fail without a mutant")
+    return folder
+
+
+def _try(mutant: Mutant, folders: SimpleQueue[Path]) -> tuple[str, str]:
+    folder, begun = folders.get(), time.monotonic()
+    try:
+        verdict = _verdict(folder, mutant)
+    finally:
+        folders.put(folder)
+    sys.stdout.write(f"{verdict:8} {time.monotonic() - begun:4.0f} s  {mutant.name}\n")
+    sys.stdout.flush()
+    return mutant.name, verdict
 
 
 if __name__ == "__main__":

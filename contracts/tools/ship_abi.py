@@ -11,12 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "contracts" / "out"
 SHIPPED = ROOT / "node" / "abi"
-CONTRACTS = ("Escrow", "Registry", "DevCurrency")
-INTERFACES = ("IDuels",)
+CONTRACTS = ("Escrow", "Registry", "Duels", "DevCurrency")
 
 
 def artifact(name: str, built: Path = BUILT) -> str:
-    """The shipped form of one contract: its ABI and, unless it is an interface, its creation bytecode."""
+    """The shipped form of one contract: its ABI and its creation bytecode."""
     document = json.loads((built / f"{name}.sol" / f"{name}.json").read_text("utf-8"))
     shipped = {"abi": document["abi"], "bytecode": document["bytecode"]["object"]}
     return json.dumps(shipped, indent=1, sort_keys=True) + "\n"
@@ -25,7 +24,7 @@ def artifact(name: str, built: Path = BUILT) -> str:
 def stale(built: Path = BUILT, shipped: Path = SHIPPED) -> list[str]:
     """Names whose shipped file is not what forge built."""
     names = []
-    for name in CONTRACTS + INTERFACES:
+    for name in CONTRACTS:
         path = shipped / f"{name}.json"
         if not path.exists() or path.read_text("utf-8") != artifact(name, built):
             names.append(name)

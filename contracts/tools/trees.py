@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "contracts" / "test"
 TREES = TESTS / "trees"
-INTERFACES = {"IEscrow": "Escrow", "IRegistry": "Registry"}
+INTERFACES = ("IEscrow", "IRegistry", "IDuels")
 
 
 def _camel(text: str) -> str:

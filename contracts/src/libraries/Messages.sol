@@ -47,6 +47,19 @@ struct SignerConsent {
     uint64 deadline;
 }
 
+/// @notice The executor's word on one answer, signed by its operator key: the evidence of a duel.
+struct Answer {
+    address payer;
+    address lane;
+    uint32 generation;
+    bytes32 requestId;
+    bytes32 requestHash;
+    bytes32 responseHash;
+    bytes32 model;
+    address executor;
+    bytes32 nonceCommit;
+}
+
 library Messages {
     bytes32 internal constant VOUCHER_TYPEHASH =
         keccak256("Voucher(address payer,address payee,uint32 generation,uint128 ceiling,bytes32 context)");
@@ -61,6 +74,10 @@ library Messages {
 
     bytes32 internal constant SIGNER_CONSENT_TYPEHASH =
         keccak256("SignerConsent(address payer,uint128 cap,uint64 deadline)");
+
+    bytes32 internal constant ANSWER_TYPEHASH = keccak256(
+        "Answer(address payer,address lane,uint32 generation,bytes32 requestId,bytes32 requestHash,bytes32 responseHash,bytes32 model,address executor,bytes32 nonceCommit)"
+    );
 
     /// @notice The voucher of a claim row: (payer, payee, generation) and (ceiling, context).
     /// @dev By hand, because 50 rows pay for it. Dirty upper bits cannot get in: the ABI decoder refused them when the row
@@ -100,5 +117,9 @@ library Messages {
 
     function hash(SignerConsent memory c) internal pure returns (bytes32) {
         return keccak256(abi.encode(SIGNER_CONSENT_TYPEHASH, c));
+    }
+
+    function hash(Answer memory a) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ANSWER_TYPEHASH, a));
     }
 }
