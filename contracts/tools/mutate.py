@@ -1,5 +1,7 @@
-"""A small mutator: one change a mutant, the test suite must notice. Survivors are printed, and each must be explained in
-`contracts/test/mutants.json` (mutant -> why it is equivalent), or the run fails.
+"""A small mutator: one change a mutant, the test suite must notice.
+
+Survivors are printed, and each must be explained in `contracts/test/mutants.json` (mutant -> why it is equivalent), or the
+run fails.
 
 Works in temporary copies, one a job; the checkout is only read. They are compiled without optimizer, many times faster:
 mutants are about the source, not about the bytecode.
