@@ -20,6 +20,8 @@ from rich.progress import TaskID
 from node.audit.chain import BLOOM_LIMIT_BLOCKS
 from node.audit.crypto import octets_of
 from node.audit.deployment import load_deployment
+from node.audit.draw_audit import DrawAudit, audit_draw
+from node.audit.draw_chain import DrawChain
 from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.export import write_csv, write_jsonl, write_parquet
 from node.audit.held_file import load_held
@@ -29,7 +31,7 @@ from node.audit.rpc import open_rpc
 from node.audit.single import check_single
 from node.audit.verify import Audit, Scope, verify
 from node.audit.web import open_web
-from node.cli.audit_tables import show_audit, show_lane, show_rows, show_single
+from node.cli.audit_tables import show_audit, show_draw, show_lane, show_rows, show_single
 
 EXIT_FINDINGS, EXIT_CANNOT = 1, 2
 EXAMPLES = """
@@ -42,6 +44,8 @@ Examples:
   python scripts/audit.py lane 0xPAYER 0xPAYEE --allow-private
 
   python scripts/audit.py receipt receipt.json --deployment deployment.json
+
+  python scripts/audit.py draw 0xREQUEST_ID --dispatcher 0xPROVIDER
 
   python scripts/audit.py query charges --db sqlite:///wwwserve.db --payer 0xPAYER --format csv
 """
@@ -146,6 +150,31 @@ def receipt_command(
     raise typer.Exit(0 if is_clean else EXIT_FINDINGS)
 
 
+@app.command("draw", epilog=EXAMPLES)
+def draw_command(
+    request_id: Annotated[str, typer.Argument(help="The request whose draw to derive again.")],
+    dispatcher: Annotated[str, typer.Option(help="Who made the draw: a provider's address.")],
+    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
+    rpc: RpcOption = DEFAULT_RPC,
+    endpoint: Annotated[str, typer.Option(help="URL instead of the registry's.")] = "",
+    allow_private: PrivateOption = False,
+    json_out: JsonOption = False,
+) -> None:
+    """Derive one draw again: the order from stakes and block, every skip's reason, every peer's signed word."""
+
+    def work() -> DrawAudit:
+        wanted = _octets(request_id, 32, "the request id"), _address(dispatcher, "--dispatcher")
+        chain = DrawChain(open_rpc(rpc[0]), load_deployment(deployment))
+        return audit_draw(chain, open_web(allows_private=allow_private), wanted, endpoint)
+
+    found = _guarded(work, json_out=json_out)
+    if json_out:
+        sys.stdout.write(json.dumps(found.to_json(), indent=1) + "\n")
+    else:
+        show_draw(screen, found)
+    raise typer.Exit(EXIT_FINDINGS if found.report.findings else 0)
+
+
 @app.command("query", epilog=EXAMPLES)
 def query_command(
     kind: Annotated[str, typer.Argument(help="receipts, charges, claims, vouchers or events.")],
@@ -224,8 +253,12 @@ def _stop(message: str, *, json_out: bool) -> NoReturn:
 
 
 def _address(text: str, what: str) -> bytes:
+    return _octets(text, 20, what)
+
+
+def _octets(text: str, length: int, what: str) -> bytes:
     try:
-        return octets_of(text, 20, what)
+        return octets_of(text, length, what)
     except MalformedError as exc:
         raise CannotAuditError(f"{exc}: {text!r}") from exc
 

@@ -11,6 +11,8 @@ from rich.table import Table
 from node.audit.catalogue import CATALOGUE, Severity
 from node.audit.crypto import hexed, keccak
 from node.audit.deployment import Deployment
+from node.audit.draw import CODES
+from node.audit.draw_audit import DrawAudit
 from node.audit.findings import Report, Traffic
 from node.audit.verify import Audit
 
@@ -124,6 +126,21 @@ def _show_findings(screen: Console, report: Report) -> None:
     total = sum(report.totals.values())
     shown = min(total, MAX_SHOWN)
     screen.print(f"[bold red]{total} findings[/bold red] ({shown} shown; docs/auditing.md explains each code)")
+
+
+def show_draw(screen: Console, found: DrawAudit) -> None:
+    """One request's draws: who was passed over why, and what is wrong."""
+    report = found.report
+    made = _table(f"{found.rounds} draw(s), {report.looked_at} providers looked at", "passed over because", "providers")
+    for reason, count in sorted(report.skips.items()):
+        made.add_row(_cell(reason), str(count))
+    screen.print(made)
+    for code, message in report.findings:
+        screen.print(f"[red]{code}[/red] {escape(CODES[code])}: {escape(message)}", soft_wrap=True)
+    if not report.findings:
+        screen.print(
+            "[green]the order is the one that stakes, block and request give, and every skip has its reason[/]"
+        )
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -90,7 +90,8 @@ class TestOffload:
         reply = await buy(net.nodes["front"], body())
         assert reply.status_code == 200, reply.text
         cost = reply.json()["usage"]["cost"]
-        assert cost["request_id"] and int(cost["charge"]) > 0
+        assert cost["request_id"].startswith("0x")
+        assert int(cost["charge"]) > 0
 
     async def test_draw__after_an_offload__is_signed_and_names_everyone_with_a_reason(self, open_net: NetMaker) -> None:
         net = await open_net(NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"))
@@ -140,9 +141,9 @@ class TestFailOver:
     async def test_failover__first_peer_dead_before_first_token__second_serves_and_client_sees_nothing(
         self, open_net: NetMaker
     ) -> None:
-        net = await open_net(
-            NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"), NodePlan("spare")
-        )
+        first_acceptor = with_settings(policy="paper")  # the faster of two would soon get everything
+        front = NodePlan("front", engine=False, prices=(200_000, 600_000), config=first_acceptor)
+        net = await open_net(front, NodePlan("back"), NodePlan("spare"))
         back = net.nodes["back"].stub
         assert back is not None
         back.order("fault=status_500")
