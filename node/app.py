@@ -22,7 +22,6 @@ from node.adapters.tokens.counter import load_artifacts, load_counter
 from node.adapters.tower import HttpTower
 from node.api.app import ApiServices, create_app
 from node.api.metrics import Metrics
-from node.cli.offering import read_offer
 from node.core.errors import BadConfig
 from node.core.fees import FeePolicy
 from node.core.messages import Offer
@@ -30,6 +29,7 @@ from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Seconds
 from node.deployment import Deployment, load_deployment
 from node.jobs.schedule import Job, build_scheduler
+from node.offer_file import read_offer
 from node.ports.tower import Tower
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView

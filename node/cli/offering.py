@@ -1,6 +1,5 @@
-"""Offer documents on disk: {"offer": {...}} as in `GET /v1/offers/{hash}`, without the signature (the node adds it)."""
+"""Making and extending offer files from what the command line says."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Any
 
 from node.adapters.tokens.counter import load_counter
 from node.cli.common import screen
-from node.core.errors import BadConfig, BadVoucher
+from node.core.errors import BadConfig
 from node.core.messages import ModelOffer, Offer
 from node.core.types import Address, Amount, Seconds
-from node.core.wire import offer_from_json, offer_to_json
+from node.offer_file import read_offer, save_offer
 
 DAY = 86_400
 MAX_NAME = 256
@@ -47,7 +46,7 @@ def write_offer(out: Path, wishes: OfferWishes, *, adds: bool, is_quiet: bool) -
         max_completion=wishes.max_completion,
     )
     offer = _extended(out, wishes, model) if adds else _first(wishes, model)
-    _write(out, {"offer": offer_to_json(offer)})
+    save_offer(out, offer)
     offer_hash = "0x" + offer.struct_hash().hex()
     if not is_quiet:
         screen.print(f"wrote {out}: {len(offer.models)} model(s), offer hash {offer_hash}", soft_wrap=True)
@@ -73,25 +72,3 @@ def _extended(out: Path, wishes: OfferWishes, model: ModelOffer) -> Offer:
     others = tuple(known for known in old.models if known.name != model.name)
     fresh = _first(wishes, model)
     return replace(fresh, models=(*others, model), number=max(fresh.number, old.number + 1))
-
-
-def read_offer(file: Path) -> Offer:
-    """An offer file. Raises BadConfig."""
-    try:
-        document = json.loads(file.read_text())
-    except OSError as exc:
-        raise BadConfig(f"cannot read the offer {file}: {exc.strerror}; make one with `register.py offer`") from exc
-    except ValueError as exc:
-        raise BadConfig(f"the offer {file} is not JSON") from exc
-    try:
-        return offer_from_json(document.get("offer") if isinstance(document, dict) else None)
-    except BadVoucher as exc:
-        raise BadConfig(f"the offer {file} is wrong: {exc.message}") from exc
-
-
-def _write(out: Path, document: dict[str, Any]) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(document, indent=2) + "\n")
-    except OSError as exc:
-        raise BadConfig(f"cannot write {out}: {exc.strerror}") from exc

@@ -10,9 +10,10 @@ import typer
 
 from node.cli import registering
 from node.cli.common import JsonOption, parse_address, run
-from node.cli.offering import OfferWishes, read_offer, write_offer
+from node.cli.offering import OfferWishes, write_offer
 from node.cli.options import READING, SENDING, Common, with_options
 from node.cli.session import open_chain, open_session
+from node.offer_file import read_offer
 
 EXAMPLES = """
 \b

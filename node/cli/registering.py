@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from node.adapters.chain.evm import EvmChain
 from node.adapters.chain.views import Views
 from node.cli.common import checksummed, confirm, native, parse_address, parse_amount, screen, shown, table
-from node.cli.offering import read_offer
 from node.cli.session import Session
 from node.core.errors import BadConfig
 from node.core.folds import ProviderView
 from node.core.messages import Offer
 from node.core.types import Address, Amount
+from node.offer_file import read_offer
 
 MAX_ENDPOINT = 256
 """Bytes the registry takes."""
