@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from node.cli.calibrate import EngineUnusable, Plan, measure_engine
+from node.sim.backends import BACKENDS, BackendMissing, Workers
 from node.sim.calibrate import compare_points
 from node.sim.compare import Done, Job, as_json, by_system, figure_of, run_all
 from node.sim.experiments.base import Options
@@ -41,6 +42,8 @@ QUICK_SEEDS = 3
 CALIBRATION = Path("docs/results/data/engine-cpu.json")
 PROGRESS = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 KNOWN_SYSTEMS = (*SYSTEMS, "central-social")
+
+BACKEND_HELP = "processes: this machine's cores; ray: the cluster RAY_ADDRESS names, else a local one."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", help=__doc__)
 notes = Console(stderr=True)
@@ -70,6 +73,7 @@ def simulate(  # one parameter an option
     loss: Annotated[float, typer.Option(min=0, max=0.9, help="Share of bids' messages lost.")] = 0.0,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON ('-' for stdout).")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "processes",
     resume: Annotated[bool, typer.Option(help="Keep finished runs in .cache/sim and read them back.")] = True,
 ) -> None:
     """Compare systems on the same requests and seeds.
@@ -90,7 +94,8 @@ def simulate(  # one parameter an option
     if slo:
         scenario = _with_thresholds(scenario, slo)
     todo = [Job(scenario, name, seed) for seed in range(1, seeds + 1) for name in names]
-    _show(scenario, by_system(with_progress(run_all(todo, jobs, STORE if resume else None), len(todo))), out)
+    runs = run_all(todo, _workers(jobs, backend), STORE if resume else None)
+    _show(scenario, by_system(with_progress(runs, len(todo))), out)
 
 
 def _show(scenario: Scenario, groups: dict[str, list[Done]], out: Path | None) -> None:
@@ -109,6 +114,7 @@ def reproduce(
     seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n.")] = 10,
     trace: Annotated[Path | None, typer.Option(help="Azure-format CSV for the trace experiment.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "processes",
     quick: Annotated[bool, typer.Option(help="Same tables, fewer seeds, shorter runs.")] = False,
     only: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(EXPERIMENT_NAMES)}.")] = "",
 ) -> None:
@@ -126,7 +132,7 @@ def reproduce(
         task = progress.add_task("reproducing", total=None)
         options = Options(
             seeds=min(seeds, QUICK_SEEDS) if quick else seeds,
-            workers=jobs,
+            workers=_workers(jobs, backend),
             store=STORE,
             out=out,
             trace=trace,
@@ -233,6 +239,15 @@ def with_progress(results: Iterator[Done], total: int) -> list[Done]:
             collected.append(done)
             progress.update(task, advance=1, description=f"{done.scenario} {done.system}")
     return collected
+
+
+def _workers(count: int, backend: str) -> Workers:
+    if backend not in BACKENDS:
+        raise Usage(f"--backend: {backend!r} is none of {', '.join(BACKENDS)}")
+    try:
+        return Workers(count, backend).check()
+    except BackendMissing as exc:
+        raise Usage(f"--backend: {exc}") from exc
 
 
 def _systems(text: str) -> list[str]:

@@ -3,18 +3,27 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
+from inspect import getsourcefile
 from pathlib import Path
+from typing import Any, TypeVar
 
 from node.core.routing.config import ProviderConfig
+from node.sim.backends import Workers
 from node.sim.record import Summary
 from node.sim.run import run
 from node.sim.scenario import Scenario
 from node.sim.stats import Interval, interval
 
-CODE_PARTS = ("core/routing/*.py", "core/stake.py", "sim/*.py", "sim/systems/*.py")
+CODE_PARTS = (
+    "core/hashing.py", "core/routing/*.py", "core/stake.py", "sim/engine.py", "sim/kernel.py", "sim/network.py",
+    "sim/profiles.py", "sim/record.py", "sim/run.py", "sim/scenario.py", "sim/systems/*.py", "sim/workload.py",
+    "sim/world.py",
+)  # fmt: skip
+"""All that a run's figures depend on: a change of one of them makes every kept result stale."""
+Item = TypeVar("Item")
 PLAIN = tuple(field.name for field in fields(Summary) if field.name != "slo")
 
 
@@ -50,30 +59,44 @@ def run_job(job: Job) -> Done:
     return Done(job.scenario.name, name, job.seed, result.summary, latencies, failovers)
 
 
-def run_all(jobs: Iterable[Job], workers: int, store: Path | None = None) -> Iterator[Done]:
-    """Run jobs on `workers` processes, in order. With a store, finished ones are read back instead of run again."""
+def run_all(jobs: Iterable[Job], workers: Workers, store: Path | None = None) -> Iterator[Done]:
+    """Run jobs, in order. With a store, finished ones are read back instead of run again."""
     todo = list(jobs)
-    keys = [job_key(job) for job in todo]
+    keys = [job_key(job) for job in todo] if store else [""] * len(todo)
+    for saved in _resumed(run_job_plain, todo, keys, (workers, store)):
+        yield _done(saved)
+
+
+def run_job_plain(job: Job) -> dict[str, Any]:
+    """`run_job` as plain JSON."""
+    return asdict(run_job(job))
+
+
+def run_tasks(
+    work: Callable[[Item], Any], items: Sequence[Item], workers: Workers, store: Path | None = None
+) -> Iterator[Any]:
+    """Any picklable function on picklable items, in order, kept and read back like jobs. It must return plain JSON."""
+    keys = [task_key(work, item) for item in items] if store else [""] * len(items)
+    yield from _resumed(work, items, keys, (workers, store))
+
+
+def _resumed(
+    work: Callable[[Item], Any], items: Sequence[Item], keys: Sequence[str], how: tuple[Workers, Path | None]
+) -> Iterator[Any]:
+    workers, store = how
     known = {key: _load(store, key) for key in keys} if store else {}
-    missing = [(key, job) for key, job in zip(keys, todo, strict=True) if known.get(key) is None]
-    fresh = _run_missing([job for _, job in missing], workers)
+    missing = [item for key, item in zip(keys, items, strict=True) if known.get(key) is None]
+    fresh = workers.map(work, missing) if missing else iter(())
     for key in keys:
-        done = known.get(key)
-        if done is None:
-            done = next(fresh)
+        found = known.get(key)
+        if found is None:
+            found = next(fresh)
             if store:
-                _save(store, key, done)
-        yield done
+                _save(store, key, found)
+        yield found
 
 
-def _run_missing(jobs: list[Job], workers: int) -> Iterator[Done]:
-    if workers <= 1:
-        yield from map(run_job, jobs)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(run_job, jobs)
-
-
+@cache
 def code_digest() -> str:
     """A digest of all code that a run depends on: another version never reads an older one's results."""
     root = Path(__file__).resolve().parent.parent
@@ -90,20 +113,29 @@ def job_key(job: Job, *, digest: Callable[[], str] = code_digest) -> str:
     return hashlib.sha256(digest().encode() + scenario).hexdigest()[:32]
 
 
-def _load(store: Path, key: str) -> Done | None:
+def task_key(work: Callable[[Item], Any], item: Item) -> str:
+    """A name for one task's result: the code of the module that defines it counts too."""
+    source = Path(getsourcefile(work) or __file__).read_bytes()
+    named = pickle.dumps((work.__module__, work.__qualname__, item))
+    return hashlib.sha256(code_digest().encode() + hashlib.sha256(source).digest() + named).hexdigest()[:32]
+
+
+def _load(store: Path, key: str) -> Any:  # noqa: ANN401  # JSON
     path = store / f"{key}.json"
-    if not path.exists():
-        return None
-    saved = json.loads(path.read_text())
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _done(saved: dict[str, Any]) -> Done:
+    saved = dict(saved)
     saved["summary"] = Summary(**saved["summary"])
     saved["latencies"], saved["failovers"] = tuple(saved["latencies"]), tuple(saved["failovers"])
     return Done(**saved)
 
 
-def _save(store: Path, key: str, done: Done) -> None:
+def _save(store: Path, key: str, found: object) -> None:
     store.mkdir(parents=True, exist_ok=True)
     partial = store / f"{key}.part"
-    partial.write_text(json.dumps(asdict(done)))
+    partial.write_text(json.dumps(found))
     partial.replace(store / f"{key}.json")
 
 

@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from node.sim.calibrate import Calibration, Point, compare_points, fit
+from node.sim.backends import Workers
 from node.sim.compare import Done, Job, as_json, by_system, job_key, run_all
 from node.sim.curves import area, attainment, best_ratio, moving_average, relative
 from node.sim.experiments.admission import overloaded
@@ -204,12 +205,12 @@ def _few(seed):
 
 def test_run_all__store__reads_back_instead_of_running(tmp_path):
     jobs = [Job(tiny(), "single", seed) for seed in (1, 2)]
-    first = list(run_all(jobs, 1, tmp_path))
+    first = list(run_all(jobs, Workers(), tmp_path))
     for path in tmp_path.glob("*.json"):
         saved = json.loads(path.read_text())
         saved["system"] = "read back"
         path.write_text(json.dumps(saved))
-    again = list(run_all(jobs, 1, tmp_path))
+    again = list(run_all(jobs, Workers(), tmp_path))
     assert [done.system for done in again] == ["read back"] * 2
     assert [done.summary for done in again] == [done.summary for done in first]
 

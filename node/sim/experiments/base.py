@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from node.core.routing.config import ProviderConfig
-from node.sim.compare import Done, Job, by_system, run_all
+from node.sim.backends import Workers
+from node.sim.compare import Done, Job, by_system, run_all, run_tasks
 from node.sim.scenario import Scenario
 from node.sim.stats import Interval
 
+Item = TypeVar("Item")
 Watch = Callable[[str], None]
 
 
@@ -17,7 +20,7 @@ class Options:
     """How large a reproduction is. Test seeds are 1, 2, ...; training seeds are 1000, 1001, ... and never used here."""
 
     seeds: int
-    workers: int
+    workers: Workers
     store: Path | None
     out: Path
     trace: Path | None
@@ -87,6 +90,15 @@ def run_variants(
         options.watch(f"{scenario.name} {done.system} seed {done.seed}")
         results.append(done)
     return by_system(results)
+
+
+def run_many(options: Options, work: Callable[[Item], Any], items: Sequence[Item]) -> list[Any]:
+    """A function of its own on many items, in parallel and resumable."""
+    found = []
+    for answer in run_tasks(work, items, options.workers, options.store):
+        options.watch(work.__name__.strip("_").replace("_", " "))
+        found.append(answer)
+    return found
 
 
 def percent(figure: Interval) -> str:
