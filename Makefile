@@ -53,3 +53,4 @@ include node/sim/sim.mk
 include tests/faults/chain_faults.mk
 include tests/faults/fail_points.mk
 include tests/faults/ledger_faults.mk
+include tests/net/net.mk

@@ -1,0 +1,3 @@
+.PHONY: bench-draw bench-hop net-test net-real
+bench-draw: setup ## the first ten of a draw among 10,000 and 100,000 providers
+	@$(PY) -m tests.net.bench_draw
