@@ -29,6 +29,7 @@ from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Seconds
 from node.deployment import Deployment, load_deployment
 from node.jobs.schedule import Job, build_scheduler
+from node.networked import Network, NetworkBasis, build_network
 from node.offer_file import read_offer
 from node.ports.tower import Tower
 from node.services.backends import Backend, Backends
@@ -93,6 +94,7 @@ class Node:
     sender: Sender
     recovery: Recovery
     tower_push: TowerPush
+    network: Network
 
     async def follow_chain(self) -> None:
         """One poll of the chain, and admission sees it at once. After an outage thaws may have run unseen: settle."""
@@ -128,6 +130,7 @@ class Node:
             Job("settle", settings.settle_seconds, self.settle),
             Job("send", settings.poll_seconds, self.sender.run),
             Job("towers", min(settings.tower_seconds, TOWER_POLL_SECONDS), self.push_to_towers),
+            Job("members", settings.registry_seconds, self.network.membership.refresh),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
         )
 
@@ -145,7 +148,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         scheduler = build_scheduler(node.jobs(), node.base.metrics.job_ran)
         scheduler.start()
         stack.callback(scheduler.shutdown, wait=False)
+        await node.network.membership.refresh()
         yield node
+        await node.network.close()
         await node.serving.drain(DRAIN_SECONDS)
 
 
@@ -187,16 +192,19 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
     recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
     settler = _settler(base, parts)
+    basis = NetworkBasis(base.payee, base.deployment.domain, base.operator, base.clock, base.books.chain)
+    network = build_network(settings, basis, base.metrics.watch_membership)
     return Node(
         base=base,
         parts=parts,
         serving=serving,
-        api=_api(base, offers, parts, serving, _resync(base, parts, recovery)),
+        api=_api(base, offers, parts, serving, (_resync(base, parts, recovery), network)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
         settler=settler,
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
         recovery=recovery,
         tower_push=_tower_push(base, settler),
+        network=network,
     )
 
 
@@ -279,8 +287,8 @@ def _parts(base: Foundation, offers: OfferBook, backends: Backends) -> Parts:
     )
 
 
-def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, resync: Resync) -> FastAPI:
-    chain = base.chain
+def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, more: tuple[Resync, Network]) -> FastAPI:
+    chain, (resync, network) = base.chain, more
     return create_app(
         ApiServices(
             serving=base.fail_point.serving(serving),
@@ -292,6 +300,7 @@ def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, re
             payee=base.payee,
             resync=resync,
             ledger_rows=LedgerRows(base.books.pages),
+            network=network.services,
         )
     )
 

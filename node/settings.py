@@ -69,6 +69,14 @@ class Settings(BaseModel):
     lease_seconds: Annotated[int, Field(ge=3)] = 15
     """A crashed worker's open requests are closed, without charge, after so long."""
     max_fee_gwei: Annotated[int, Field(ge=1)] = 200
+    tls_certificate: Path | None = None
+    """PEM file of the certificate that your endpoint shows: peers check that the operator key vouches for it."""
+    private_network: bool = False
+    """Development: peers may have http endpoints and private addresses. It lifts the protection against SSRF (H1)."""
+    peer_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_split)] = (443, 8443)
+    """Ports that peers' endpoints may name."""
+    registry_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """How often the list of members is read from the books."""
     log_level: str = "INFO"
     fail_point: str = ""
     """Development chain only: NAME:COUNT, where this process is to kill itself (adapters/failpoints.py)."""

@@ -17,6 +17,7 @@ from node.api.hot import PaidRoutes
 from node.api.lanes import lane_routes
 from node.api.ledger_rows import ledger_routes
 from node.api.metrics import Metrics
+from node.api.peer import PeerServices, peer_routes
 from node.api.reads import offer_routes, receipt_routes
 from node.core.errors import BadRequest, NotFound, WwwserveError
 from node.core.prompt import CHAT, COMPLETION
@@ -60,6 +61,7 @@ class ApiServices:
     resync: Resync | None = None
     ledger_rows: LedgerRows | None = None
     routed: RoutedServices | None = None
+    network: PeerServices | None = None
 
 
 class NodeApi(FastAPI):
@@ -87,6 +89,8 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
         app.include_router(ledger_routes(services.ledger_rows))
     if services.routed is not None:
         app.include_router(draw_routes(services.routed.draws, services.routed.answerer))
+    if services.network is not None:
+        app.include_router(peer_routes(services.network))
     _add_operator_routes(app, services)
     add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)

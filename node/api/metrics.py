@@ -5,16 +5,19 @@ The serve path adds to plain numbers (it runs on one thread); Prometheus' famili
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from node.core.account import Outcome
 from node.core.errors import WwwserveError
+from node.core.membership.members import Liveness, Member
+from node.core.membership.tally import Dropped, Event
+from node.core.membership.tally import Tally as MembershipTally
 from node.core.types import Status
 
 FIRST_BYTE_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -96,6 +99,25 @@ def _counters(name: str, text: str, label: str, values: Tally[str]) -> Metric:
     return family
 
 
+class _Membership(Collector):
+    """The network as this node sees it."""
+
+    def __init__(self, tally: MembershipTally, members: Callable[[], Iterable[Member]]) -> None:
+        self._tally, self._members = tally, members
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        states = GaugeMetricFamily(PREFIX + "members", "Registered providers by liveness", labels=["state"])
+        found = Tally(member.state for member in self._members())
+        for state in Liveness:
+            states.add_metric([state.value], found[state])
+        yield states
+        dropped = Tally({why.value: self._tally.dropped[why] for why in Dropped})
+        yield _counters("gossip_dropped", "Packets, rumours and bids ignored", "reason", dropped)
+        events = Tally({event.value: self._tally.events[event] for event in Event})
+        yield _counters("membership_events", "Probes, suspicions, deaths, refutations", "event", events)
+
+
 class Metrics(ServeTallies):
     """The serve path's tallies, jobs and gauges of one node."""
 
@@ -113,6 +135,10 @@ class Metrics(ServeTallies):
         """A gauge that is read when asked for."""
         gauge = Gauge(PREFIX + "in_flight", "Requests in service", registry=self.registry)
         gauge.set_function(count)
+
+    def watch_membership(self, tally: MembershipTally, members: Callable[[], Iterable[Member]]) -> None:
+        """Members by state, what was dropped and what happened, read when asked for."""
+        self.registry.register(_Membership(tally, members))
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The text and its content type."""

@@ -1,5 +1,6 @@
 """What nodes say to each other apart from requests: packets, the proof of identity, and the list of members. Parses."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,9 +16,18 @@ from node.services.identity import Prover
 from node.services.membership import MembershipService
 
 
-def peer_routes(membership: MembershipService, prover: Prover) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class PeerServices:
+    """What these routes talk to."""
+
+    membership: MembershipService
+    prover: Prover
+
+
+def peer_routes(services: PeerServices) -> APIRouter:
     """`POST /v1/peer/packets`, `GET /v1/peer/identity?nonce=`, `GET /v1/peer/members`."""
     router = APIRouter()
+    membership, prover = services.membership, services.prover
 
     @router.post("/v1/peer/packets")
     async def packets(request: Request) -> Response:

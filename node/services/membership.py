@@ -33,7 +33,7 @@ Recover = Callable[[Bytes32, Signature], Address]
 
 @dataclass(frozen=True, slots=True)
 class MembershipParts:
-    """What the service stands on. `standing_rows`: what this node would bid now (ports.Bidding)."""
+    """What the service stands on."""
 
     me: Address
     domain: Domain
@@ -43,7 +43,6 @@ class MembershipParts:
     peers: Peers
     book: ProviderBook
     dice: Dice
-    standing_rows: Callable[[], Sequence[ModelBid]] = tuple
     settings: SwimSettings = field(default_factory=SwimSettings)
 
 
@@ -87,6 +86,7 @@ class MembershipService:
         self._gate = Gate(parts.me, parts.domain, self._operator_of, self._notary.signer_of, self._swim.tally)
         self._number = Micros(0)
         self._next_bid = 0.0
+        self._standing_rows: Callable[[], Sequence[ModelBid]] = tuple
         self._woken = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
@@ -114,6 +114,10 @@ class MembershipService:
     def tally(self) -> Tally:
         """Counts for the metrics page."""
         return self._swim.tally
+
+    def bid_with(self, standing_rows: Callable[[], Sequence[ModelBid]]) -> None:
+        """What this node would bid, from now on (ports.Bidding); without it nobody hears of its load."""
+        self._standing_rows = standing_rows
 
     # Life
 
@@ -172,7 +176,7 @@ class MembershipService:
         if self._now < self._next_bid:
             return
         self._next_bid = self._now + BID_SECONDS
-        rows = tuple(self._parts.standing_rows())[:MAX_MODELS]
+        rows = tuple(self._standing_rows())[:MAX_MODELS]
         bid = Bid(self._parts.me, ZERO32, self._next_number(), self._wall, rows)
         self._swim.set_bid(SignedBid(bid, self._notary.sign(bid)) if rows else None)
 

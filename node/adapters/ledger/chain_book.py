@@ -10,6 +10,7 @@ from node.adapters.ledger import booking, chain_reads
 from node.adapters.ledger.store import Store
 from node.core.facts import Block, ChainBatch, Cursor
 from node.core.folds import PayeeView, ProviderView
+from node.core.membership.members import Registered
 from node.core.types import Address
 from node.core.voucher import Standing
 
@@ -47,3 +48,7 @@ class SqlChainBook:
     async def load_providers(self) -> Sequence[ProviderView]:
         """See ports.ChainBook."""
         return await self._store.read_with(chain_reads.load_providers)
+
+    async def load_registered(self) -> Sequence[Registered]:
+        """See ports.network.ProviderBook."""
+        return await self._store.read_with(chain_reads.load_registered)

@@ -18,6 +18,7 @@ from node.adapters.ledger.chain_tables import (
 from node.adapters.ledger.tables import pair
 from node.core.facts import Block, ChainEvent, Cursor, Subject, args_from_json
 from node.core.folds import PayeeView, ProviderView
+from node.core.membership.members import Registered
 from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
 from node.core.voucher import Standing
 
@@ -110,4 +111,23 @@ def load_providers(connection: Connection) -> Sequence[ProviderView]:
             unbond_end=Seconds(row.unbond_end),
         )
         for row in connection.execute(wanted)
+    ]
+
+
+def load_registered(connection: Connection) -> Sequence[Registered]:
+    """Listed providers, each with the operator key of its newest generation."""
+    newest = (payee_operator.c.payee == payee_state.c.payee) & (
+        payee_operator.c.generation == payee_state.c.head_generation
+    )
+    keys = provider.join(payee_state, payee_state.c.payee == provider.c.provider).join(payee_operator, newest)
+    wanted = select(provider, payee_operator.c.operator.label("operator_key")).select_from(keys)
+    return [
+        Registered(
+            payee=Address(row.provider),
+            operator=Address(row.operator_key),
+            endpoint=row.endpoint,
+            stake=Amount(row.stake),
+            offer_hash=Bytes32(row.offer_hash),
+        )
+        for row in connection.execute(wanted.where(provider.c.is_listed == 1))
     ]
