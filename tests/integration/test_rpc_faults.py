@@ -20,6 +20,8 @@ from tests.integration.chain_fixtures import Market, anvil, market
 __all__ = ["anvil", "market"]
 SPEED = 20
 """All pauses of the adapter pass this much faster."""
+HEAL_SECONDS = 120
+"""Generous: a busy machine must not fail a run."""
 DEADLINE = 0.5
 """Seconds for one call; the slow fault takes longer."""
 
@@ -66,7 +68,7 @@ class Watched:
             await asyncio.sleep(0.1)
 
     async def heal(self) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(HEAL_SECONDS):
             while True:
                 try:
                     await self.watch.poll()

@@ -30,7 +30,8 @@ PRICE_PROMPT, PRICE_COMPLETION = 200_000, 600_000
 READY_SECONDS = 120.0
 """Generous: what a restart may take is measured by whoever cares; a busy machine must not end a run."""
 SETTLED = "Settled(address,address,address,uint32,uint64,uint128,uint128,uint128,uint128,uint32,bytes32)"
-COMMAND_SECONDS = 120.0
+COMMAND_SECONDS = 600.0
+"""Generous: a busy machine must not end a run."""
 
 
 @dataclass(frozen=True, slots=True)
