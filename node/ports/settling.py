@@ -48,6 +48,9 @@ class Outbox(Protocol):
     async def load_row(self, row_id: int) -> OutboxRow | None:
         """One row."""
 
+    async def has_events(self, row: OutboxRow) -> bool:
+        """Whether an event of one of its attempts is in the chain's books: then it was mined, whoever hides it."""
+
     async def save_attempt(self, row: OutboxRow, attempt: Attempt) -> bool:
         """Durable before sending: state sent, version + 1.
 

@@ -70,6 +70,11 @@ class Sender:
             await self.outbox.save_state(row, TxState.UNKNOWN, reason="dropped by a reorganisation")
             return False
         if await self._is_lost(row):
+            if await self.outbox.has_events(row):  # an endpoint hides the receipt: confirmed when one is shown again
+                log.warning("outbox row %d was mined by our books, and no endpoint shows its receipt", row.id)
+                return True
+            if self._now() - row.attempts[-1].sent_at < self.policy.patience_seconds:
+                return True  # its events may be on their way into the books
             await self.outbox.save_state(row, TxState.REVERTED, reason="another transaction used its nonce")
             return True
         await self._push(row)

@@ -89,6 +89,7 @@ class MemoryOutbox:
     """Rows by id; `save_attempt` keeps one nonce for one row."""
 
     rows: dict[int, OutboxRow] = field(default_factory=dict)
+    in_events: set[bytes] = field(default_factory=set)
 
     async def add(self, wish: Wish) -> int | None:
         if any(row.wish.key == wish.key and row.state in OPEN for row in self.rows.values()):
@@ -102,6 +103,9 @@ class MemoryOutbox:
 
     async def load_row(self, row_id: int) -> OutboxRow | None:
         return self.rows.get(row_id)
+
+    async def has_events(self, row: OutboxRow) -> bool:
+        return any(attempt.tx_hash in self.in_events for attempt in row.attempts)
 
     async def save_attempt(self, row: OutboxRow, attempt: Attempt) -> bool:
         taken = {a.nonce: other.id for other in self.rows.values() for a in other.attempts}

@@ -26,6 +26,7 @@ class ScriptedChain:
     send_fault: str = ""
     """"refuse", "lose" (arrives, the reply does not) or "drop" (never arrives); one use each."""
     is_down: bool = False
+    hides_receipts: bool = False
     simulation: Simulation | CallReverted = field(default_factory=lambda: Simulation(100_000, is_useless=False))
     blocks: list[Block] = field(default_factory=list)
     events: dict[Bytes32, tuple[ChainEvent, ...]] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class ScriptedChain:
 
     async def fetch_tx(self, tx_hash: Bytes32) -> TxReceipt | None:
         self._check()
-        return self.mined.get(tx_hash)
+        return None if self.hides_receipts else self.mined.get(tx_hash)
 
     async def simulate(self, _call: Call, _sender: Address) -> Simulation:
         self._check()

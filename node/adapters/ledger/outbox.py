@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from node.adapters.ledger.chain_tables import outbox, outbox_attempt
+from node.adapters.ledger.chain_tables import chain_event, outbox, outbox_attempt
 from node.adapters.ledger.store import Store
 from node.adapters.ledger.upsert import lock
 from node.core.transactions import Attempt, Call, OutboxRow, TxReceipt, TxState, Wish
@@ -33,6 +33,10 @@ class SqlOutbox:
     async def load_row(self, row_id: int) -> OutboxRow | None:
         """See ports.Outbox."""
         return await self._store.read_with(load_row, row_id)
+
+    async def has_events(self, row: OutboxRow) -> bool:
+        """See ports.Outbox."""
+        return await self._store.read_with(has_events, row)
 
     async def save_attempt(self, row: OutboxRow, attempt: Attempt) -> bool:
         """See ports.Outbox."""
@@ -80,6 +84,13 @@ def load_row(connection: Connection, row_id: int) -> OutboxRow | None:
     """One row by id."""
     row = connection.execute(select(outbox).where(outbox.c.id == row_id)).first()
     return None if row is None else _row_of(connection, row)
+
+
+def has_events(connection: Connection, row: OutboxRow) -> bool:
+    """Asked seldom: of a transaction whose nonce is used and whose receipt nobody shows."""
+    hashes = [attempt.tx_hash for attempt in row.attempts]
+    found = select(chain_event.c.tx_hash).where(chain_event.c.tx_hash.in_(hashes)).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def save_attempt(connection: Connection, row: OutboxRow, attempt: Attempt) -> bool:

@@ -216,8 +216,29 @@ async def test_run__a_stranger_used_the_nonce__is_reverted_only_when_final() -> 
     for _ in range(bench.chain.finality):
         bench.chain.mine()
     await bench.sender.run()
+    assert bench.row(row_id).state in {TxState.SENT, TxState.UNKNOWN}  # its events may still come
+    bench.time += POLICY.patience_seconds
+    await bench.sender.run()
     assert bench.row(row_id).state is TxState.REVERTED
     assert "another transaction" in bench.row(row_id).reason
+
+
+async def test_run__endpoint_hides_receipts_but_our_books_have_the_events__is_not_taken_for_lost() -> None:
+    bench = Bench()
+    row_id = await bench.want("a")
+    await bench.sender.run()
+    bench.chain.hides_receipts = True
+    bench.outbox.in_events.add(bench.row(row_id).attempts[0].tx_hash)
+    for _ in range(bench.chain.finality + 1):
+        bench.chain.mine()
+    bench.time += POLICY.patience_seconds
+    second = await bench.want("b")
+    await bench.sender.run()
+    assert bench.row(row_id).state is TxState.SENT
+    assert bench.row(second).attempts[0].nonce == 1  # a used nonce keeps nobody waiting
+    bench.chain.hides_receipts = False
+    await bench.mine_to_finality()
+    assert [bench.row(number).state for number in (row_id, second)] == [TxState.CONFIRMED] * 2
 
 
 async def test_run__refused_by_the_endpoint__keeps_its_nonce_and_says_why() -> None:
