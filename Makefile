@@ -54,3 +54,4 @@ include tests/faults/chain_faults.mk
 include tests/faults/fail_points.mk
 include tests/faults/ledger_faults.mk
 include tests/net/net.mk
+include tests/net/peers.mk

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from node.core.bids import SignedBid
 from node.core.membership.beliefs import Allowance, Beliefs
 from node.core.membership.members import Liveness, Member, Registered
-from node.core.membership.packets import MAX_RUMOURS, RUMOUR_BYTES, Draft, Kind, bid_size
+from node.core.membership.packets import HEAD_BYTES, MAX_RUMOURS, RUMOUR_BYTES, Draft, Kind, bid_size
 from node.core.membership.probing import Probe, Rounds
 from node.core.membership.rumours import Notary, RumourKind, SignedRumour
 from node.core.membership.settings import SwimSettings
@@ -297,7 +297,8 @@ class Swim:
 
     def _room(self, bids: tuple[SignedBid, ...]) -> int:
         """How many rumours fit a packet with these bids."""
-        return max((self._settings.max_packet_bytes - Draft(Kind.NEWS, bids=bids).size()) // RUMOUR_BYTES, 0)
+        left = self._settings.max_packet_bytes - HEAD_BYTES - sum(map(bid_size, bids))
+        return max(left // RUMOUR_BYTES, 0)
 
     def _bids_of_others(self, room: int, receiver: Address) -> tuple[SignedBid, ...]:
         chosen: list[SignedBid] = []
@@ -340,20 +341,11 @@ class Swim:
         return [self._sync(send.to, answer.subject)]
 
     def _page_behind(self, cursor: Address) -> Draft:
-        entries = sorted(
-            (entry for entry in self._table if entry.word is not None and entry.registered.payee > cursor),
-            key=_payee_of,
-        )
-        rumours: list[SignedRumour] = []
-        page = entries[: self._settings.sync_page]
-        for entry in page:
-            rumours += _words_of(entry)
-        subject = page[-1].registered.payee if len(entries) > len(page) else ZERO_ADDRESS
+        page = self._table.behind(cursor, self._settings.sync_page)
+        rumours = [signed for entry in page for signed in _words_of(entry)]
+        is_last = len(page) < self._settings.sync_page
+        subject = ZERO_ADDRESS if is_last else page[-1].registered.payee
         return Draft(Kind.PAGE, subject, tuple(rumours[:MAX_RUMOURS]))
-
-
-def _payee_of(entry: Entry) -> Address:
-    return entry.registered.payee
 
 
 def _words_of(entry: Entry) -> tuple[SignedRumour, ...]:

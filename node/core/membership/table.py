@@ -4,6 +4,7 @@ Own evidence counts at once; another's word only after it has stood unrefuted fo
 word with a higher incarnation clears everything. Nothing is believed of anybody who is not registered.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ class Table:
 
     def __init__(self) -> None:
         self._entries: dict[Address, Entry] = {}
+        self._sorted: list[Address] = []
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,6 +64,11 @@ class Table:
     def find(self, payee: Address) -> Entry | None:
         """None for one that is not registered."""
         return self._entries.get(payee)
+
+    def behind(self, cursor: Address, count: int) -> list[Entry]:
+        """The next `count` providers by address."""
+        start = bisect_right(self._sorted, cursor)
+        return [self._entries[payee] for payee in self._sorted[start : start + count]]
 
     def replace(self, registered: Iterable[Registered]) -> tuple[list[Address], list[Address]]:
         """The registry as it is now; who came and who went. A new operator key starts a life of its own."""
@@ -74,7 +81,7 @@ class Table:
             entries[one.payee] = known
         came = [payee for payee, entry in entries.items() if self._entries.get(payee) is not entry]
         went = [payee for payee in self._entries if payee not in entries]
-        self._entries = entries
+        self._entries, self._sorted = entries, sorted(entries)
         return came, went
 
 
