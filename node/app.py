@@ -32,6 +32,7 @@ from node.jobs.schedule import Job, build_scheduler
 from node.networked import Network, NetworkBasis, build_network
 from node.offer_file import read_offer
 from node.ports.tower import Tower
+from node.routed import Routed, RoutingBasis, add_routing, close_routing, routing_jobs, services_of
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
@@ -95,6 +96,7 @@ class Node:
     recovery: Recovery
     tower_push: TowerPush
     network: Network
+    routed: Routed | None
 
     async def follow_chain(self) -> None:
         """One poll of the chain, and admission sees it at once. After an outage thaws may have run unseen: settle."""
@@ -132,6 +134,7 @@ class Node:
             Job("towers", min(settings.tower_seconds, TOWER_POLL_SECONDS), self.push_to_towers),
             Job("members", settings.registry_seconds, self.network.membership.refresh),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
+            *routing_jobs(self.routed, settings),
         )
 
 
@@ -150,8 +153,10 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         stack.callback(scheduler.shutdown, wait=False)
         await node.network.membership.refresh()
         yield node
-        await node.network.close()
+        await node.network.membership.stop()
         await node.serving.drain(DRAIN_SECONDS)
+        await close_routing(node.routed)
+        await node.network.close()
 
 
 async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation:
@@ -188,23 +193,29 @@ def _armed(books: Books, fail_point: FailPoint) -> Books:
 
 def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Node:
     settings = base.settings
-    parts = _parts(base, offers, _backends(base, stack))
+    basis = NetworkBasis(base.payee, base.deployment.domain, base.operator, base.clock, base.books.chain)
+    network = build_network(settings, basis, base.metrics.watch_membership)
+    parts, routed = add_routing(
+        settings,
+        _parts(base, offers, _backends(base, stack)),
+        RoutingBasis(base.chain, base.books, base.gas_key),
+        network,
+    )
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
     recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
     settler = _settler(base, parts)
-    basis = NetworkBasis(base.payee, base.deployment.domain, base.operator, base.clock, base.books.chain)
-    network = build_network(settings, basis, base.metrics.watch_membership)
     return Node(
         base=base,
         parts=parts,
         serving=serving,
-        api=_api(base, offers, parts, serving, (_resync(base, parts, recovery), network)),
+        api=_api(base, offers, parts, serving, (_resync(base, parts, recovery), network, routed)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
         settler=settler,
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
         recovery=recovery,
         tower_push=_tower_push(base, settler),
         network=network,
+        routed=routed,
     )
 
 
@@ -287,8 +298,10 @@ def _parts(base: Foundation, offers: OfferBook, backends: Backends) -> Parts:
     )
 
 
-def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, more: tuple[Resync, Network]) -> FastAPI:
-    chain, (resync, network) = base.chain, more
+def _api(
+    base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, more: tuple[Resync, Network, Routed | None]
+) -> FastAPI:
+    chain, (resync, network, routed) = base.chain, more
     return create_app(
         ApiServices(
             serving=base.fail_point.serving(serving),
@@ -301,6 +314,7 @@ def _api(base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, mo
             resync=resync,
             ledger_rows=LedgerRows(base.books.pages),
             network=network.services,
+            routed=services_of(routed),
         )
     )
 
@@ -323,8 +337,8 @@ async def _offer_book(base: Foundation) -> OfferBook:
 
 def _backends(base: Foundation, stack: AsyncExitStack) -> Backends:
     engines = [HttpEngine(EngineSettings(url)) for url in base.settings.engines]
-    if not engines:
-        raise BadConfig("no engine: pass --engine URL (docs/engines.md)")
+    if not engines and base.settings.offload_wallet is None:
+        raise BadConfig("no engine: pass --engine URL (docs/engines.md), or let peers serve (docs/network.md)")
     for engine in engines:
         stack.callback(engine.close)
     armed = [base.fail_point.engine(engine) for engine in engines]

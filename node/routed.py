@@ -1,34 +1,47 @@
 """Puts routing together for app.py: the provider's settings, bids, draws, the payer's side. Decides nothing."""
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
+from node.adapters.chain.allotting import allot_call, read_free
+from node.adapters.chain.evm import EvmChain
 from node.adapters.keys import LocalSigner
+from node.adapters.ledger import Books
 from node.adapters.tokens.counter import HfTokenCounter
 from node.api.app import RoutedServices
 from node.client.carrier import Transport
+from node.client.over_aiohttp import AiohttpTransport
 from node.client.payer import Payer, Tools
 from node.client.pins import Pin
 from node.client.provider import Directory
 from node.client.store import WalletWriter, open_engine
 from node.client.wallet import Limits
+from node.core.capital import CapitalRules
 from node.core.routing.load import EngineLimits
 from node.core.types import Amount
+from node.jobs.schedule import Job
+from node.networked import Network
 from node.paying import OffloadMarket
 from node.ports.chain import ChainBook
 from node.ports.network import Membership, Peers
 from node.ports.routing import DrawBook
 from node.services.bids import Answerer, Asker, Identity
 from node.services.draws import Draws
+from node.services.offload_capital import CapitalPlanner
 from node.services.parts import Parts
 from node.services.routing import PolicyRouter, RouterParts
 from node.services.routing_basis import StakeBasis
 from node.services.routing_meter import Meters
 from node.services.routing_policies import Policies
 from node.services.routing_view import OwnView
+from node.settings import Settings
+
+SWEEP_SECONDS = 20.0
+"""How often receipts are asked for that should have come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,7 @@ class Routed:
     market: OffloadMarket
     basis: StakeBasis
     view: OwnView
+    capital: CapitalPlanner | None = None
 
     async def follow(self) -> None:
         """Beside the chain poll: the basis of draws, the settings file, covers and offers of peers."""
@@ -75,6 +89,65 @@ class Routed:
         """Let what is being written end, then stop."""
         await self.services.draws.settle()
         await self.market.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingBasis:
+    """What app.py has already built."""
+
+    chain: EvmChain
+    books: Books
+    lane: LocalSigner
+    """The gas key: allotments are its transactions, so it is the payer."""
+
+
+def add_routing(settings: Settings, parts: Parts, basis: RoutingBasis, network: Network) -> tuple[Parts, Routed | None]:
+    """The serve path's parts with a router, for a node that has a wallet to buy with; unchanged for another."""
+    if settings.offload_wallet is None:
+        return parts, None
+    wish = RoutingWish(
+        wallet=settings.offload_wallet,
+        lane=basis.lane,
+        exposure=Amount(settings.offload_exposure),
+        policy_file=settings.policy,
+        engine_slots=settings.engine_slots,
+        engine_kv_tokens=settings.engine_kv_tokens,
+    )
+    near = Neighbours(network.membership, network.peers, AiohttpTransport(guard=not settings.private_network))
+    routed = build_routing(parts, basis.books.chain, basis.books.draws, near, wish)
+    network.membership.bid_with(routed.services.answerer.standing_rows)
+    capital = CapitalPlanner(
+        spent=routed.market.spent,
+        read_free=partial(read_free, basis.chain, basis.lane.address),
+        allot_call=partial(allot_call, basis.chain),
+        outbox=basis.books.outbox,
+        sender=basis.lane.address,
+        clock=parts.clock,
+        rules=CapitalRules(Amount(settings.allot_floor)),
+    )
+    return replace(parts, router=routed.services.router), replace(routed, capital=capital)
+
+
+def services_of(routed: Routed | None) -> RoutedServices | None:
+    """What the HTTP surface shows of it."""
+    return routed.services if routed is not None else None
+
+
+def routing_jobs(routed: Routed | None, settings: Settings) -> Sequence[Job]:
+    """What runs by itself."""
+    if routed is None or routed.capital is None:
+        return ()
+    return (
+        Job("routing", settings.poll_seconds, routed.follow),
+        Job("capital", settings.allot_seconds, routed.capital.run),
+        Job("purchases", SWEEP_SECONDS, routed.market.sweep),
+    )
+
+
+async def close_routing(routed: Routed | None) -> None:
+    """Books first, then connections."""
+    if routed is not None:
+        await routed.close()
 
 
 def build_routing(parts: Parts, book: ChainBook, draws: DrawBook, near: Neighbours, wish: RoutingWish) -> Routed:

@@ -75,6 +75,20 @@ class Settings(BaseModel):
     """Development: peers may have http endpoints and private addresses. It lifts the protection against SSRF (H1)."""
     peer_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_split)] = (443, 8443)
     """Ports that peers' endpoints may name."""
+    offload_wallet: Path | None = None
+    """This node's own file of what it buys from peers. Without it the node serves all itself and bids for nothing."""
+    offload_exposure: Annotated[int, Field(ge=0)] = 10_000_000
+    """How much may be signed to one peer before its receipts are checked (E of the protocol)."""
+    policy: Path | None = None
+    """TOML or JSON file with your policy (docs/policies.md); read again whenever it changes."""
+    allot_floor: Annotated[int, Field(ge=0)] = 0
+    """Allot at least this much to every live peer from the gas key's free deposit; 0: never allot by itself."""
+    allot_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How often allotments are looked at."""
+    engine_slots: Annotated[int, Field(ge=1)] = 256
+    """Sequences one engine runs at once (vLLM's --max-num-seqs)."""
+    engine_kv_tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    """LLM tokens that fit one engine's KV cache (vLLM prints it at start)."""
     registry_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often the list of members is read from the books."""
     log_level: str = "INFO"

@@ -50,6 +50,8 @@ class Readiness:
         return None
 
     async def _engines(self) -> str | None:
+        if self.parts.router is not None:
+            return None  # peers may serve what no own engine can
         healthy = await self.parts.backends.healthy()
         down = [name for name, count in healthy.items() if not count]
         return f"no engine answers for {', '.join(down)}" if down else None

@@ -5,7 +5,7 @@ costs the client nothing but time. Charges nothing: see closing.py for the clien
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from node.core.account import Admission
@@ -14,6 +14,7 @@ from node.core.messages import ModelOffer, Receipt
 from node.core.routing.trust import (
     NEWCOMER,
     PeerRecord,
+    corrected_forecast,
     next_record_after_answer,
     next_record_after_failure,
     record_with_pending,
@@ -24,7 +25,6 @@ from node.core.routing.types import (
     Decision,
     Demands,
     Dice,
-    Forecast,
     Here,
     Offload,
     Refuse,
@@ -100,10 +100,8 @@ class PeerBook:
     def corrected(self, bid: Bid, now: float) -> Bid:
         """A bid stretched by the bidder's record, requests under way included: what the policy compares."""
         pending = [away.so_far(now) for away in self.away.get(bid.provider, ())]
-        factor = record_with_pending(self.record(bid.provider), pending).correction()
-        old = bid.forecast
-        forecast = Forecast(old.start_seconds * factor, old.token_seconds * factor, old.added_seconds * factor)
-        return bid if factor == 1.0 else Bid(bid.provider, bid.price, forecast, bid.in_flight, bid.has_slot)
+        record = record_with_pending(self.record(bid.provider), pending)
+        return replace(bid, forecast=corrected_forecast(bid.forecast, record))
 
 
 class PolicyRouter:

@@ -75,7 +75,8 @@ class Net:
     nodes: dict[str, NetNode]
 
     async def follow(self) -> None:
-        """What each node's clock would do: read the registry, covers, offers."""
+        """What each node's clock would do: keep the lease, read the registry, covers, offers."""
+        await asyncio.gather(*(node.lab.serving._parts.lease.renew() for node in self.nodes.values()))
         await asyncio.gather(*(node.routed.follow() for node in self.nodes.values()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import exp, log
 
-from node.core.routing.types import Bid
+from node.core.routing.types import Bid, Forecast
 
 PRIOR_WEIGHT = 4.0
 """Imaginary kept promises a newcomer starts with, so that one slow answer condemns nobody."""
@@ -71,6 +71,18 @@ def next_record_after_failure(record: PeerRecord, now: float) -> PeerRecord:
     return replace(record, failures=record.failures + 1, avoid_until=now + seconds)
 
 
+def corrected_forecast(promise: Forecast, record: PeerRecord) -> Forecast:
+    """The promise as it should be read: as (promise + slack) x factor - slack, which is how the record was made.
+
+    With the factor alone, a promise of nothing would stay a promise of nothing whatever its record.
+    """
+    factor = record.correction()
+    if factor == 1.0:
+        return promise
+    start = (promise.start_seconds + SLACK_SECONDS) * factor - SLACK_SECONDS
+    return Forecast(start, promise.token_seconds * factor, promise.added_seconds * factor)
+
+
 def corrected_finish_seconds(bid: Bid, record: PeerRecord, tokens: float) -> float:
     """When the bidder will really finish, as far as its record tells."""
-    return bid.forecast.finish_seconds(tokens) * record.correction()
+    return corrected_forecast(bid.forecast, record).finish_seconds(tokens)
