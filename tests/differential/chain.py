@@ -57,30 +57,33 @@ def _signature(entry: dict) -> str:
 class Chain:
     """Escrow, Registry and DevCurrency, with one block a call."""
 
-    def __init__(self, times: Times, dispute: int, min_stake: int, now: int) -> None:
+    def __init__(self, times: Times, dispute: int, min_stake: int, now: int, duels: str = DUELS) -> None:
         self.evm = EVM(env=Env(cfg=CfgEnv(chain_id=CHAIN_ID), block=BlockEnv(number=1, timestamp=now)))
         self.errors: dict[bytes, tuple[str, list[str]]] = {}
         self.topics: dict[bytes, tuple[str, list[dict]]] = {}
         self.evm.set_balance(DEPLOYER, 10**18)
-        self.currency = self._deploy("DevCurrency", b"")
-        predicted = self._predict(2)
+        self.currency = self.deploy("DevCurrency", b"")
+        predicted = self.predict(2)
         windows = (times.thaw, times.hold, times.payout_delay)
-        arguments = (self.currency.address, predicted, DUELS, windows)
-        self.escrow = self._deploy(
+        arguments = (self.currency.address, predicted, duels, windows)
+        self.escrow = self.deploy(
             "Escrow", encode(["address", "address", "address", "(uint64,uint64,uint64)"], arguments)
         )
         bonds = (times.unbonding, dispute, dispute)
         arguments = (self.escrow.address, min_stake, bonds)
-        self.registry = self._deploy("Registry", encode(["address", "uint128", "(uint64,uint64,uint64)"], arguments))
+        self.registry = self.deploy("Registry", encode(["address", "uint128", "(uint64,uint64,uint64)"], arguments))
         assert self.registry.address == predicted
         self.domain = Domain.of(CHAIN_ID, bytes.fromhex(self.escrow.address[2:]))
         self.now = now
 
-    def _predict(self, nonce: int) -> str:
+    @staticmethod
+    def predict(nonce: int) -> str:
+        """Where the deployer's creation number `nonce` lands."""
         raw = b"\xd6\x94" + bytes.fromhex(DEPLOYER[2:]) + bytes([nonce])
         return to_checksum_address(keccak(raw)[12:])
 
-    def _deploy(self, name: str, arguments: bytes) -> Contract:
+    def deploy(self, name: str, arguments: bytes) -> Contract:
+        """Creates a contract of the package and learns its ABI."""
         document = json.loads((ABI_FOLDER / f"{name}.json").read_text("utf-8"))
         contract = Contract(self.evm.deploy(DEPLOYER, bytes.fromhex(document["bytecode"][2:]) + arguments))
         contract.address = to_checksum_address(contract.address)
