@@ -185,6 +185,21 @@ contract ChallengeTest is Fixture {
         assertEq(escrow.earningsOf(payee).released, 300e6);
     }
 
+    /// @dev What the unreleased earnings do not cover comes from the stake, to the unit.
+    function test_challengeOverclaim__earningsCoverAPart__takesTheRestFromStake() public {
+        _claim(_item(300e6, 400e6));
+        vm.warp(block.timestamp + 2 * D);
+        Item memory item = _item(350e6, 400e6);
+        _claim(item);
+        Claim memory claim = _claimOf(item, payer);
+        _challenge(claim, _receiptOf(claim, claim.seq, 200e6));
+        assertEq(escrow.free(payer), 150e6);
+        assertEq(escrow.burnt(), 0);
+        assertEq(registry.burnt(), 150e6);
+        assertEq(registry.slashable(payee), MIN_STAKE - 250e6);
+        assertEq(escrow.earningsOf(payee).released, 300e6);
+    }
+
     /// @dev Released soonest is taken first, so the rest of a slashed payee's earnings is the part that waits longest.
     function test_challengeOverclaim__twoBuckets__takesTheOlderFirst() public {
         Item memory item = _item(300e6, 900e6);

@@ -244,6 +244,19 @@ contract ClaimTest is Fixture {
         assertEq(escrow.earningsOf(stranger).current, 3);
     }
 
+    /// @dev One payee, two generations, one batch: each row is judged by the operator of its own.
+    function test_claim__generationsMixed__eachByItsOperator() public {
+        Item[] memory items = new Item[](2);
+        items[0] = _item(300, 400);
+        _setOperator(payee, signer);
+        items[1] = _blank(500, 900);
+        items[1].generation = 2;
+        items[1] = _signed(items[1], payerKey, signerKey);
+        Status[] memory statuses = escrow.claim(items);
+        assertTrue(statuses[0] == Status.Paid && statuses[1] == Status.Paid);
+        assertEq(escrow.earningsOf(payee).current, 500);
+    }
+
     // ----------------------------------------------------------------------------------------------------- preview
     function test_previewClaim__everyRowAlone__agreesWithClaim() public {
         _authorize(stranger, signerKey, 1);
@@ -254,6 +267,13 @@ contract ClaimTest is Fixture {
             assertEq(paid[0], i == 8 ? 1000 : 0);
             assertTrue(statuses[0] == _claim(item));
         }
+    }
+
+    function test_previewClaim__coverPartlyClaimed__showsWhatIsLeft() public {
+        _claim(_item(300, 400));
+        (Status[] memory statuses,, uint128[] memory paid) = escrow.previewClaim(_one(_item(1500, 2000)));
+        assertTrue(statuses[0] == Status.PaidPart);
+        assertEq(paid[0], 700);
     }
 
     function test_previewClaim__rowsOfOneLane__eachIsJudgedAlone() public view {
