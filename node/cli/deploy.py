@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.adapters.chain.creating import SetTimes
+from node.adapters.chain.creating import DuelWindows, SetTimes
 from node.cli.common import parse_address, run
 from node.cli.deploying import Wishes, deploy_set
 from node.cli.options import SENDING, Common, with_options
@@ -38,17 +38,24 @@ def deploy(
     unbonding: Annotated[int, typer.Option(help="Seconds until stake can leave.")] = SetTimes().unbonding,
     dispute: Annotated[int, typer.Option(help="Seconds a duel's dispute may take.")] = SetTimes().dispute,
     appeal: Annotated[int, typer.Option(help="Seconds a duel's appeal may take.")] = SetTimes().appeal,
+    duel_epoch: Annotated[int, typer.Option(help="Seconds a sampling seed counts.")] = DuelWindows().epoch,
+    duel_commit: Annotated[int, typer.Option(help="Seconds judges have to commit a vote.")] = DuelWindows().commit,
+    duel_reveal: Annotated[int, typer.Option(help="Seconds judges have to reveal it.")] = DuelWindows().reveal,
+    duel_appeal: Annotated[int, typer.Option(help="Seconds a verdict can be appealed.")] = DuelWindows().appeal,
+    draw_delay: Annotated[int, typer.Option(help="Blocks until the judges' draw.")] = DuelWindows().draw_delay,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show addresses and cost, send nothing.")] = False,
 ) -> None:
     """See the module."""
 
     async def command() -> dict[str, Any]:
         windows = (thaw, hold, payout_delay, unbonding, dispute, appeal)
+        epoch, commit, reveal, last = (Seconds(each) for each in (duel_epoch, duel_commit, duel_reveal, duel_appeal))
         wishes = Wishes(
             out=out,
             currency=None if currency is None else parse_address(currency, "--currency"),
             min_stake=Amount(min_stake),
             times=SetTimes(*(Seconds(window) for window in windows)),
+            windows=DuelWindows(epoch, commit, reveal, last, draw_delay),
             is_dry_run=dry_run,
             is_agreed=common.is_agreed,
             is_quiet=common.json_out,

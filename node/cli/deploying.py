@@ -9,6 +9,7 @@ from typing import Any
 from node.adapters.chain.abi import Interface, load_artifact
 from node.adapters.chain.creating import (
     Creation,
+    DuelWindows,
     SetPlan,
     SetTimes,
     artifacts_hash,
@@ -46,6 +47,7 @@ class Wishes:
     currency: Address | None
     min_stake: Amount
     times: SetTimes
+    windows: DuelWindows
     is_dry_run: bool
     is_agreed: bool
     is_quiet: bool
@@ -147,7 +149,7 @@ async def _planned(wishes: Wishes, session: Session, views: Views) -> tuple[SetP
     stored = _load_plan(wishes.plan_file)
     if stored is not None:
         nonce, from_block = int(stored["nonce"]), int(stored["from_block"])
-        plan = plan_set(sender, nonce, wishes.currency, wishes.min_stake, wishes.times)
+        plan = plan_set((sender, nonce), wishes.currency, wishes.min_stake, wishes.times, wishes.windows)
         if stored == _plan_json(session, plan, from_block):
             return plan, from_block
         if await session.chain.fetch_nonce(sender) > nonce and not session.deployment.is_development:
@@ -155,7 +157,7 @@ async def _planned(wishes: Wishes, session: Session, views: Views) -> tuple[SetP
                 f"{wishes.plan_file} holds an unfinished deployment with other settings: repeat them or delete it"
             )
     nonce = await session.chain.fetch_nonce(sender)
-    plan = plan_set(sender, nonce, wishes.currency, wishes.min_stake, wishes.times)
+    plan = plan_set((sender, nonce), wishes.currency, wishes.min_stake, wishes.times, wishes.windows)
     return plan, views.block.number + 1
 
 
@@ -168,6 +170,7 @@ def _plan_json(session: Session, plan: SetPlan, from_block: int) -> dict[str, An
         "currency": None if plan.creates_currency else "0x" + plan.currency.hex(),
         "min_stake": plan.min_stake,
         "times": asdict(plan.times),
+        "duel_windows": asdict(plan.windows),
         "artifacts_hash": "0x" + artifacts_hash().hex(),
     }
 
@@ -226,7 +229,7 @@ async def _proven(session: Session, plan: SetPlan, from_block: int) -> Deploymen
         chain_id=session.deployment.chain_id,
         escrow=plan.escrow,
         registry=plan.registry,
-        duels=None,
+        duels=plan.duels,
         currency=plan.currency,
         currency_symbol=symbol,
         currency_decimals=decimals,

@@ -6,12 +6,10 @@ down in favour of the burn.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from node.core.hashing import keccak
-from node.core.routing.draw import StakeTable
 from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32
 
 BURN = ZERO_ADDRESS
@@ -39,18 +37,41 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DuelTerms:
-    """The shipped setting. Slashes are fixed amounts, so that splitting a stake does not shrink them (D3)."""
+    """The shipped setting. Slashes are fixed amounts, so that splitting a stake does not shrink them (D3).
+
+    Counts and shares are constants of the contract, amounts its constructor's arguments.
+    """
 
     judges: int = 5
     agreement: int = 4
     void_votes: int = 3
+    jury: int = 15
+    jury_agreement: int = 10
+    jury_void_votes: int = 9
     loser_slash: Amount = Amount(20)
     minority_slash: Amount = Amount(10)
     silent_slash: Amount = Amount(10)
     judge_fee: Amount = Amount(1)
+    fault_slash: Amount = Amount(50)
     bond: Amount = Amount(5)
+    appeal_bond: Amount = Amount(20)
     winner_per_mille: int = 400
     judges_per_mille: int = 300
+
+    def for_jury(self) -> "DuelTerms":
+        """The same terms with an appeal's jury for judges."""
+        return replace(self, judges=self.jury, agreement=self.jury_agreement, void_votes=self.jury_void_votes)
+
+
+UNITS_IN_MIN_STAKE = 400
+"""The shipped amounts are multiples of this part of the least stake, which so outlasts twenty lost duels (D3)."""
+
+
+def terms_for(min_stake: Amount) -> DuelTerms:
+    """The shipped setting in a market of this least stake. It must be at least 400 base units."""
+    unit, shipped = max(min_stake // UNITS_IN_MIN_STAKE, 1), DuelTerms()
+    amounts = ("loser_slash", "minority_slash", "silent_slash", "judge_fee", "fault_slash", "bond", "appeal_bond")
+    return replace(shipped, **{name: Amount(unit * getattr(shipped, name)) for name in amounts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +92,6 @@ def is_duel(epoch_seed: Bytes32, request_id: Bytes32, nonce_commit: Bytes32, rat
     """
     point = int.from_bytes(keccak(epoch_seed + request_id + nonce_commit), "big")
     return point % PER_MILLE < rate_per_mille
-
-
-def draw_judges(stakes: StakeTable, seed: Bytes32, excluded: AbstractSet[Address], count: int) -> tuple[Address, ...]:
-    """Judges with replacement, seats in proportion to stake, so that splitting gains no seats (D2).
-
-    Excluded are the dispatcher, both executors and everybody of the same controller. Empty if nobody is left.
-    """
-    eligible = stakes.without(excluded)
-    if len(eligible) == 0:
-        return ()
-    return tuple(eligible.owner_of(seed, seat) for seat in range(count))
 
 
 def verdict(votes: Sequence[Vote], terms: DuelTerms) -> Outcome:
@@ -165,8 +175,3 @@ def _agreeing(seats: Sequence[Address], votes: Mapping[int, Vote], outcome: Outc
 def _move(ledger: Counter[Address], payer: Address, payee: Address, amount: int) -> None:
     ledger[payer] -= amount
     ledger[payee] += amount
-
-
-def seat_seed(block_hash: Bytes32, duel_id: Bytes32) -> Bytes32:
-    """The seed of a duel's judges: a block that was in the future when the duel was opened (D7)."""
-    return keccak(block_hash + duel_id)

@@ -7,7 +7,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from node.core.duel_chain import Ballot, Court, Weighed, draw_opponent, draw_seats, seed_commitment, vote_commitment
+from node.core.duel_chain import (
+    Ballot,
+    Court,
+    Weighed,
+    draw_opponent,
+    draw_seats,
+    seat_seed,
+    seed_commitment,
+    vote_commitment,
+)
 from node.core.duels import Vote
 from node.core.hashing import keccak
 from tests.differential.model import check
@@ -246,7 +255,7 @@ class DuelsModel:
         check(self.block > trial.draw_block, "Duels_DrawNotYet", trial.draw_block)
         check(self.block <= trial.draw_block + 256, "Duels_DrawMissed", trial.draw_block)
         check(self.epoch <= trial.epoch + 1, "Duels_NoSnapshot", trial.epoch - 1)
-        seed = keccak(keccak(str(trial.draw_block).encode()) + duel_id)
+        seed = seat_seed(keccak(str(trial.draw_block).encode()), duel_id)
         excluded = {_raw(self.members[who].controller) for who in (duel.dispatcher, duel.first, duel.second)}
         seats = draw_seats(self.snapshot(trial.epoch - 1), seed, excluded, JUDGES if first else JURY)
         check(bool(seats), "Duels_NoJudges")

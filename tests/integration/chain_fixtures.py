@@ -19,7 +19,7 @@ from node.adapters.chain.accounts import UnlockedAccount, send_and_wait, unlocke
 from node.adapters.chain.evm import EvmChain, connect
 from node.adapters.clock import SystemClock
 from node.adapters.keys import LocalSigner, Secret
-from node.cli.deploying import SetTimes, Wishes, deploy_set
+from node.cli.deploying import DuelWindows, SetTimes, Wishes, deploy_set
 from node.cli.session import KeyOptions, Session
 from node.core.transactions import Call, TxReceipt
 from node.core.types import Address, Amount
@@ -129,6 +129,7 @@ def deploy_wishes(out: Path, **changes: Any) -> Wishes:
         "currency": None,
         "min_stake": Amount(100_000_000),
         "times": SetTimes(),
+        "windows": DuelWindows(),
         "is_dry_run": False,
         "is_agreed": True,
         "is_quiet": True,

@@ -101,7 +101,8 @@ def deployed(shell: Shell) -> Shell:
 # ------------------------------------------------------------------------------------------------------------- deploy
 def test_deploy__new_chain__writes_the_file_and_says_what_it_cost(shell: Shell) -> None:
     said = shell.deploy()
-    assert [sent["what"] for sent in said["transactions"]] == ["create DevCurrency", "create Escrow", "create Registry"]
+    created = ["create DevCurrency", "create Escrow", "create Registry", "create Duels"]
+    assert [sent["what"] for sent in said["transactions"]] == created
     assert said["deployment"] == json.loads((shell.folder / "deployment.json").read_text())
     assert not (shell.folder / "deployment.json.plan").exists()
 
@@ -133,7 +134,7 @@ def test_deploy__interrupted_after_the_first_contract__goes_on_where_it_stopped(
         fresh.rpc("eth_sendTransaction", {"from": first["from"], "data": first["input"], "gas": first["gas"]})
         plan_like.write_text(json.dumps(_plan_of(whole, first["from"])))
         said = cut.deploy()
-    assert [sent["what"] for sent in said["transactions"]] == ["create Escrow", "create Registry"]
+    assert [sent["what"] for sent in said["transactions"]] == ["create Escrow", "create Registry", "create Duels"]
     assert said["deployment"]["escrow"] == whole["deployment"]["escrow"]
 
 
@@ -148,6 +149,7 @@ def _plan_of(whole: dict[str, Any], sender: str) -> dict[str, Any]:
         "currency": None,
         "min_stake": 100_000_000,
         "times": times,
+        "duel_windows": {"epoch": day, "commit": 14_400, "reveal": 14_400, "appeal": day // 2, "draw_delay": 4},
         "artifacts_hash": whole["deployment"]["artifacts_hash"],
     }
 
@@ -182,7 +184,7 @@ def test_deploy__key_without_coin__is_told_the_price(shell: Shell) -> None:
 def test_deploy__keystore_with_coin__works_without_an_unlocked_account(shell: Shell) -> None:
     out = shell.folder / "new.json"
     said = shell.ok(deploy.app, "--rpc", shell.anvil.url, "--out", out, "--yes", *shell.key("client"))
-    assert len(said["transactions"]) == 3
+    assert len(said["transactions"]) == 4
 
 
 def test_deploy__nobody_to_say_yes__sends_nothing(shell: Shell) -> None:
@@ -196,6 +198,13 @@ def test_deploy__windows_out_of_order__is_the_contracts_own_refusal(shell: Shell
     result = shell.run(deploy.app, *arguments, "--unbonding", 3600)
     assert result.exit_code == 1
     assert "Registry_WindowsOutOfOrder" in result.stderr
+
+
+def test_deploy__duels_slower_than_the_registry_waits__is_the_contracts_own_refusal(shell: Shell) -> None:
+    arguments = ("--rpc", shell.anvil.url, "--dev-account", 0, "--out", shell.folder / "new.json", "--yes")
+    result = shell.run(deploy.app, *arguments, "--duel-commit", 86_400)
+    assert result.exit_code == 1
+    assert "Duels_WindowsOutOfOrder" in result.stderr
 
 
 # --------------------------------------------------------------------------------------------------- what all refuse

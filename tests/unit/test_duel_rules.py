@@ -13,15 +13,13 @@ from node.core.duels import (
     Parties,
     Vote,
     agrees_with_others,
-    draw_judges,
     is_duel,
     payouts,
-    seat_seed,
+    terms_for,
     verdict,
 )
 from node.core.hashing import keccak, word
 from node.core.ratings import Finding, Rating, Sprt, SprtRule, next_rating, next_sprt, win_probability
-from node.core.routing.draw import StakeTable
 from node.core.stake import next_paper_stake, paper_stake_target
 from node.core.types import Amount
 from node.sim.experiments.coalitions import SHARES, SHIPPED, attack, control_chance
@@ -110,14 +108,20 @@ def test_is_duel__rate__is_met_and_each_ingredient_matters():
     assert 20 < sum(differs) < 80
 
 
-def test_draw_judges__excluded__never_sit_and_nobody_left_gives_none():
-    table = StakeTable([(make_address(number), Amount(10)) for number in range(1, 6)])
-    excluded = {make_address(1), make_address(2)}
-    drawn = {
-        judge for n in range(50) for judge in draw_judges(table, seat_seed(keccak(word(n)), keccak(b"d")), excluded, 5)
-    }
-    assert drawn == {make_address(3), make_address(4), make_address(5)}
-    assert draw_judges(table, keccak(b"x"), {make_address(n) for n in range(1, 6)}, 5) == ()
+def test_terms_for__least_stake__scale_the_amounts_and_outlast_twenty_losses():
+    terms = terms_for(Amount(100_000_000))
+    assert (terms.loser_slash, terms.judge_fee, terms.bond) == (5_000_000, 250_000, 1_250_000)
+    assert terms.loser_slash * 20 == 100_000_000
+    assert terms_for(Amount(400)) == DuelTerms()
+    assert (terms.judges, terms.winner_per_mille) == (TERMS.judges, TERMS.winner_per_mille)
+
+
+@pytest.mark.parametrize(
+    ("first", "nothing", "outcome"),
+    [(10, 0, Outcome.FIRST_WON), (9, 0, Outcome.TIE), (6, 9, Outcome.VOID), (7, 8, Outcome.TIE)],
+)
+def test_verdict__jury__needs_two_thirds(first, nothing, outcome):
+    assert verdict([A] * first + [NOTHING] * nothing, TERMS.for_jury()) is outcome
 
 
 def test_agrees_with_others__own_vote__is_left_out():

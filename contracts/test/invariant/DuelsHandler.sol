@@ -28,7 +28,7 @@ contract DuelsHandler is DuelsFixture {
     uint256 private collectedOut;
 
     constructor() {
-        setUp();
+        DuelsFixture.setUp();
         members = [dispatcher, first, second, bench[0], bench[1], bench[2], bench[3], bench[4], bench[5], bench[6]];
         for (uint256 i = 0; i < MEMBERS; ++i) {
             (operator, keys[i]) = makeAddrAndKey(string.concat("operator key ", vm.toString(i)));
@@ -40,6 +40,8 @@ contract DuelsHandler is DuelsFixture {
         everybodyCommits();
         vm.warp(_startOf(court.currentEpoch() + 1));
     }
+
+    function setUp() public override {}
 
     modifier counted(bytes32 what) {
         ++calls[what];

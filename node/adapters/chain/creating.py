@@ -1,6 +1,6 @@
 """Deploying one set of contracts: predicted addresses, creation code, and the proof that what stands there is ours.
 
-The escrow and the registry name each other as immutables, so the second address is predicted before the first exists.
+The contracts of a set name each other as immutables, so all addresses are predicted before the first exists.
 """
 
 import re
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import rlp  # type: ignore[import-untyped]
 
 from node.adapters.chain.abi import Artifact, Interface, load_artifact
+from node.core.duels import terms_for
 from node.core.errors import BadConfig
 from node.core.hashing import keccak
-from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
+from node.core.types import Address, Amount, Bytes32, Seconds
 
-ARTIFACTS = ("Escrow", "Registry", "DevCurrency")
+ARTIFACTS = ("Escrow", "Registry", "Duels", "DevCurrency")
 PLACEHOLDER = re.compile(rb"\x7f\x00{32}")
 """PUSH32 of zero: where the compiler leaves room for an immutable."""
 
@@ -32,6 +33,17 @@ class SetTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class DuelWindows:
+    """The windows of a set's duels, in seconds; `draw_delay` in blocks (their meaning: docs/contracts.md)."""
+
+    epoch: Seconds = Seconds(86_400)
+    commit: Seconds = Seconds(14_400)
+    reveal: Seconds = Seconds(14_400)
+    appeal: Seconds = Seconds(43_200)
+    draw_delay: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class SetPlan:
     """Which contracts a sender's next transactions will create; a development currency is one of them."""
 
@@ -41,8 +53,10 @@ class SetPlan:
     currency: Address
     escrow: Address
     registry: Address
+    duels: Address
     min_stake: Amount
     times: SetTimes
+    windows: DuelWindows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +74,15 @@ def created_address(sender: Address, nonce: int) -> Address:
     return Address(keccak(rlp.encode([sender, nonce]))[12:])
 
 
-def plan_set(sender: Address, nonce: int, currency: Address | None, min_stake: Amount, times: SetTimes) -> SetPlan:
-    """Predict all addresses. `currency` None: create DevCurrency first."""
+def plan_set(
+    origin: tuple[Address, int],
+    currency: Address | None,
+    min_stake: Amount,
+    times: SetTimes,
+    windows: DuelWindows,
+) -> SetPlan:
+    """Predict all addresses of a set sent from `origin` (sender, nonce). `currency` None: create DevCurrency first."""
+    sender, nonce = origin
     first = nonce if currency is not None else nonce + 1
     return SetPlan(
         sender=sender,
@@ -70,19 +91,22 @@ def plan_set(sender: Address, nonce: int, currency: Address | None, min_stake: A
         currency=currency or created_address(sender, nonce),
         escrow=created_address(sender, first),
         registry=created_address(sender, first + 1),
+        duels=created_address(sender, first + 2),
         min_stake=min_stake,
         times=times,
+        windows=windows,
     )
 
 
 def creations_of(plan: SetPlan) -> tuple[Creation, ...]:
     """The creations of a plan, in the order of their nonces."""
     times = plan.times
-    escrow_args = (plan.currency, plan.registry, ZERO_ADDRESS, (times.thaw, times.hold, times.payout_delay))
+    escrow_args = (plan.currency, plan.registry, plan.duels, (times.thaw, times.hold, times.payout_delay))
     registry_args = (plan.escrow, plan.min_stake, (times.unbonding, times.dispute, times.appeal))
     wanted: list[tuple[str, Address, tuple[object, ...]]] = [
         ("Escrow", plan.escrow, escrow_args),
         ("Registry", plan.registry, registry_args),
+        ("Duels", plan.duels, _duels_args(plan)),
     ]
     if plan.creates_currency:
         wanted.insert(0, ("DevCurrency", plan.currency, ()))
@@ -90,6 +114,14 @@ def creations_of(plan: SetPlan) -> tuple[Creation, ...]:
         Creation(name, plan.first_nonce + at, address, _creation_code(load_artifact(name), args))
         for at, (name, address, args) in enumerate(wanted)
     )
+
+
+def _duels_args(plan: SetPlan) -> tuple[object, ...]:
+    """The shipped setting, scaled to the least stake: the contract refuses slashes that could empty it."""
+    terms, windows = terms_for(plan.min_stake), plan.windows
+    times = (windows.epoch, windows.commit, windows.reveal, windows.appeal, windows.draw_delay)
+    slashes = (terms.loser_slash, terms.minority_slash, terms.silent_slash, terms.fault_slash)
+    return plan.registry, times, (terms.bond, terms.appeal_bond, terms.judge_fee, *slashes)
 
 
 def _creation_code(artifact: Artifact, args: tuple[object, ...]) -> bytes:

@@ -48,9 +48,11 @@ class EvmChain:
     def __init__(self, deployment: Deployment, pool: Pool) -> None:
         self.deployment = deployment
         self.pool = pool
-        self.escrow, self.registry = (Interface.of(load_artifact(name)) for name in ("Escrow", "Registry"))
+        names = ("Escrow", "Registry", "Duels")
+        self.escrow, self.registry, self.duels = (Interface.of(load_artifact(name)) for name in names)
         currency = Interface.of(load_artifact("DevCurrency"))
-        self.errors: Mapping[bytes, Mapping[str, object]] = error_table((currency, self.registry, self.escrow))
+        known = (currency, self.registry, self.escrow, self.duels)
+        self.errors: Mapping[bytes, Mapping[str, object]] = error_table(known)
         contracts = {
             deployment.escrow: ("escrow", self.escrow),
             deployment.registry: ("registry", self.registry),

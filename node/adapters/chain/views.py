@@ -153,8 +153,11 @@ class Views:
         A set made by another version of this package is taken at its views' word: nobody's exit may hang on a build.
         """
         deployment = self._chain.deployment
-        codes = {"Escrow": await self.code(deployment.escrow), "Registry": await self.code(deployment.registry)}
-        for name, code in codes.items():
+        parts = {"Escrow": deployment.escrow, "Registry": deployment.registry}
+        if deployment.duels is not None:
+            parts["Duels"] = deployment.duels
+        for name, address in parts.items():
+            code = await self.code(address)
             if not code:
                 raise BadConfig(f"there is no {name} on this chain: is the deployment file of another run?")
             if deployment.artifacts_hash == artifacts_hash():
