@@ -40,7 +40,7 @@ async def test_liar__claims_to_be_idle_and_fast__loses_its_work_within_twenty_re
         make_liar(liar)
         assert liar.stub is not None
         assert honest.stub is not None
-        liar.stub.order("tokens=8,ttft=1.5,delay=0.15")
+        liar.stub.order("tokens=8,ttft=1.0,delay=0.1")
         served = []
         for _ in range(WITHIN + AFTER):
             await net.follow()

@@ -13,6 +13,7 @@ from node.core.routing.speed import Speed, SpeedLearner
 from node.core.routing.trust import (
     LONGEST_BACKOFF_SECONDS,
     NEWCOMER,
+    SLACK_SECONDS,
     corrected_finish_seconds,
     next_record_after_answer,
     next_record_after_failure,
@@ -172,7 +173,8 @@ def test_trust__five_times_too_slow__is_believed_within_twenty_answers():
         record = next_record_after_answer(record, 2.0, 10.0)
     assert record.correction() > 3.0
     bid = make_bid(forecast=make_forecast(1.0, 0.01))
-    assert corrected_finish_seconds(bid, record, 100) == pytest.approx(2.0 * record.correction())
+    slack = SLACK_SECONDS
+    assert corrected_finish_seconds(bid, record, 100) == pytest.approx((2.0 + slack) * record.correction() - slack)
 
 
 def test_trust__one_slow_answer__condemns_nobody():

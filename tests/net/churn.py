@@ -1,0 +1,254 @@
+"""`make net-test`: five live nodes under bursts while nodes join, drain, leave, are killed and partitioned.
+
+Last line: `net-test: requests R, lost L, double-charged D`. A request is lost when the client, asking again as any
+OpenAI client does, never got its answer. Double-charged counts come from the auditor's JSON (one request charged twice)
+and from the client's own wallet (one body with two complete receipts).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import sqlite3
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from node.cli.devmarket.market import Client, MarketPlan
+from node.cli.devmarket.processes import Processes
+from tests.fakes import tiny_tokenizer
+from tests.net.figures import machine, percentile, write_figure
+from tests.net.market import NetMarket, NodeWish
+from tests.net.proxy import Link, Proxy
+
+MODEL = "stub"
+NAMES = ("node-1", "node-2", "node-3", "node-4", "node-5")
+BURST, REST = 6, 1.0
+"""Requests that come at once, and the seconds between bursts."""
+GIVE_UP_SECONDS = 240.0
+NEAR_SECONDS = 6.0
+"""Requests under way within so many seconds after an event count as served during fail-over."""
+TWICE = "AUD-051"
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request as its client saw it."""
+
+    began: float
+    ended: float = 0.0
+    tries: int = 0
+    is_answered: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """What happened."""
+
+    asked: list[Asked] = field(default_factory=list)
+    events: list[tuple[float, str]] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def note(self, what: str) -> None:
+        self.events.append((time.monotonic(), what))
+        print(f"  {what}", flush=True)
+
+
+async def ask(client: openai.AsyncOpenAI, dice: random.Random, run: Run) -> None:
+    """One request, asked again until it is answered."""
+    one = Asked(time.monotonic())
+    run.asked.append(one)
+    content = f"number {dice.randrange(10**12)}"
+    streams = dice.random() < 0.7
+    while time.monotonic() < one.began + GIVE_UP_SECONDS:
+        one.tries += 1
+        try:
+            await (_stream if streams else _plain)(client, content)
+        except openai.APIError as exc:
+            run.errors[type(exc).__name__] += 1
+            await asyncio.sleep(0.5)
+            continue
+        one.is_answered = True
+        break
+    one.ended = time.monotonic()
+
+
+async def _plain(client: openai.AsyncOpenAI, content: str) -> None:
+    messages: Any = [{"role": "user", "content": content}]
+    await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=32)
+
+
+async def _stream(client: openai.AsyncOpenAI, content: str) -> None:
+    messages: Any = [{"role": "user", "content": content}]
+    stream = await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=32, stream=True)
+    async for _ in stream:
+        pass
+
+
+async def bursts(client: Client, seed: int, run: Run, over: asyncio.Event) -> None:
+    """Bursts until it is over; then what is still asked is waited for."""
+    dice = random.Random(seed)
+    http = openai.DefaultAsyncHttpxClient(trust_env=False)
+    tasks: list[asyncio.Task[None]] = []
+    async with openai.AsyncOpenAI(
+        base_url=client.gateway_url, api_key=client.api_key, max_retries=0, timeout=60, http_client=http
+    ) as asker:
+        while not over.is_set():
+            tasks += [asyncio.create_task(ask(asker, dice, run)) for _ in range(BURST)]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), REST * dice.uniform(0.5, 1.5))
+        await asyncio.gather(*tasks)
+
+
+async def churn(market: NetMarket, proxies: dict[str, Proxy], run: Run, unit: float) -> None:
+    """Everything that can happen to nodes, one after the other; `unit` seconds apart."""
+    by_name = {provider.name: provider for provider in market.providers}
+
+    async def restart(name: str) -> None:
+        await asyncio.to_thread(market.start_provider, by_name[name])
+        run.note(f"{name} is back")
+
+    await asyncio.sleep(unit)
+    run.note("node-3 is cut off from its peers")
+    proxies["node-3"].set(Link.SILENT)
+    await asyncio.sleep(unit)
+    proxies["node-3"].set(Link.OPEN)
+    run.note("node-3 can be reached again")
+    await asyncio.sleep(unit)
+    run.note("node-4 is killed")
+    await asyncio.to_thread(market.processes.children["node-4"].kill)
+    await asyncio.sleep(unit)
+    await restart("node-4")
+    run.note("node-5 drains")
+    market.policy_file("node-5").write_text("offload_margin = 0.0\ndraining = true\n")
+    await asyncio.sleep(unit)
+    market.policy_file("node-5").write_text("offload_margin = 0.0\n")
+    run.note("node-5 takes work again")
+    run.note("node-2 leaves")
+    await asyncio.to_thread(market.processes.children["node-2"].stop)
+    await asyncio.sleep(unit)
+    await restart("node-2")
+    run.note("node-1, a client's home, is killed")
+    await asyncio.to_thread(market.processes.children["node-1"].kill)
+    await asyncio.sleep(unit)
+    await restart("node-1")
+    await asyncio.sleep(unit)
+
+
+def build(folder: Path, processes: Processes, proxies: dict[str, int]) -> NetMarket:
+    tokenizer = folder / "tokenizer"
+    tiny_tokenizer.build(tokenizer)
+    market = NetMarket(MarketPlan(folder, "", MODEL, tokenizer, block_seconds=0.5), processes, proxies=proxies)
+    market.start_chain()
+    market.deploy()
+    for name in NAMES:
+        market.add_net_provider(NodeWish(name))
+        print(f"  {name} is registered", flush=True)
+    return market
+
+
+def open_market(market: NetMarket) -> None:
+    for provider in market.providers:
+        market.launch_provider(provider)
+    for provider in market.providers:
+        market.await_provider(provider)
+    for number, name in enumerate(("client-1", "client-2")):
+        market.start_gateway_of(market.prepay(name), number)
+
+
+def paid_twice(market: NetMarket) -> int:
+    """Bodies of the clients' that ended in two complete, charged receipts."""
+    twice = 0
+    query = (
+        "SELECT count(*) FROM (SELECT body_hash FROM purchase JOIN receipt USING (payer, payee, lane, request_id) "
+        "WHERE receipt.status = 1 AND receipt.charge > 0 GROUP BY body_hash HAVING count(*) > 1)"
+    )
+    for client in market.clients:
+        with contextlib.closing(sqlite3.connect(client.wallet)) as wallet:
+            twice += wallet.execute(query).fetchone()[0]
+    return twice
+
+
+def offloads(market: NetMarket) -> int:
+    """Answers that nodes bought from each other."""
+    bought = 0
+    for provider in market.providers:
+        file = market.plan.folder / f"{provider.name}-offload.db"
+        with contextlib.closing(sqlite3.connect(file)) as wallet:
+            bought += wallet.execute("SELECT count(*) FROM receipt WHERE charge > 0").fetchone()[0]
+    return bought
+
+
+def report(market: NetMarket, run: Run, audit: dict[str, Any]) -> dict[str, Any]:
+    taken = sorted(one.ended - one.began for one in run.asked if one.is_answered)
+    near = sorted(
+        one.ended - one.began
+        for one in run.asked
+        if one.is_answered and any(one.began < at + NEAR_SECONDS and one.ended > at for at, _ in run.events)
+    )
+    return {
+        **machine(),
+        "command": "make net-test",
+        "requests": len(run.asked),
+        "lost": sum(not one.is_answered for one in run.asked),
+        "double_charged": audit["findings_by_code"].get(TWICE, 0) + paid_twice(market),
+        "offloaded": offloads(market),
+        "asked_again": sum(one.tries > 1 for one in run.asked),
+        "errors_seen": dict(run.errors),
+        "seconds": {"p50": round(percentile(taken, 0.5), 3), "p99": round(percentile(taken, 0.99), 3)},
+        "seconds_during_failover": {"p50": round(percentile(near, 0.5), 3), "p99": round(percentile(near, 0.99), 3)},
+        "events": [what for _, what in run.events],
+        "audit": {"ok": audit["ok"], "findings_by_code": audit["findings_by_code"], "counts": audit["counts"]},
+    }
+
+
+async def main_run(unit: float, seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="wwwserve-net-") as temporary, Processes(Path(temporary)) as processes:
+        run, over, proxies = Run(), asyncio.Event(), {name: Proxy(0) for name in NAMES}
+        for proxy in proxies.values():
+            await proxy.start()
+        ports = {name: proxy.port for name, proxy in proxies.items()}
+        market = await asyncio.to_thread(build, Path(temporary), processes, ports)
+        for provider in market.providers:
+            proxies[provider.name].point_to(provider.port)
+        try:
+            await asyncio.to_thread(open_market, market)
+            run.note("everybody is there")
+            loads = [
+                asyncio.create_task(bursts(client, seed * 10 + number, run, over))
+                for number, client in enumerate(market.clients)
+            ]
+            await churn(market, proxies, run, unit)
+            over.set()
+            await asyncio.gather(*loads)
+            await asyncio.sleep(3 * market.plan.settle_seconds)
+            audit = await asyncio.to_thread(market.audit)
+            return report(market, run, audit)
+        except BaseException:
+            print(market.provider_logs())
+            raise
+        finally:
+            await asyncio.gather(*(proxy.stop() for proxy in proxies.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--unit", type=float, default=8.0, help="seconds between events")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    said = asyncio.run(main_run(args.unit, args.seed))
+    write_figure(Path(__file__).resolve().parents[2] / "docs" / "figures" / "net.json", said)
+    print(json.dumps(said, indent=1))
+    line = f"requests {said['requests']}, lost {said['lost']}, double-charged {said['double_charged']}"
+    print(f"net-test: {line}")
+    raise SystemExit(0 if said["audit"]["ok"] and not said["lost"] and not said["double_charged"] else 1)
+
+
+if __name__ == "__main__":
+    main()
