@@ -116,14 +116,15 @@ class NetMarket(Market):
         ]
         return self.processes.start(name, command)
 
-    def start_gateway_of(self, client: Client, first: int) -> Child:
-        """A gateway whose home is provider number `first`; the others follow in turn."""
+    def start_gateway_of(self, client: Client, first: int, *, is_loyal: bool = False) -> Child:
+        """A gateway whose home is provider number `first`; the others follow in turn, unless it is loyal."""
         urls = [provider.url for provider in self.providers]
+        asked = urls[first : first + 1] if is_loyal else [*urls[first:], *urls[:first]]
         command = [
             *(sys.executable, str(ROOT / "scripts" / "gateway.py")),
             *("--deployment", str(self.deployment), "--rpc", self.chain.url),
             *("--keystore", str(client.key.keystore), "--password-file", str(client.key.password_file)),
-            *(argument for url in [*urls[first:], *urls[:first]] for argument in ("--provider", url)),
+            *(argument for url in asked for argument in ("--provider", url)),
             *("--port", str(client.port), "--wallet", str(client.wallet)),
             *("--api-key-file", str(client.api_key_file), "--trust-tokenizer", str(self.plan.tokenizer)),
             "--allow-private",

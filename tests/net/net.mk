@@ -3,3 +3,5 @@ bench-draw: setup ## the first ten of a draw among 10,000 and 100,000 providers
 	@$(PY) -m tests.net.bench_draw
 net-test: setup ## five live nodes under bursts while they join, drain, leave, are killed and partitioned
 	@$(PY) -m tests.net.churn $(NET_ARGS)
+bench-hop: setup ## what one hop adds to the first token, against direct
+	@$(PY) -m tests.net.bench_hop
