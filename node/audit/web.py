@@ -44,7 +44,7 @@ class Web:
                 return self._get(base.rstrip("/") + path, params, host, address)
             except UnservedError as exc:
                 trouble = exc
-                if httpx.codes.is_client_error(exc.status):
+                if httpx.codes.is_client_error(exc.status) and exc.status != httpx.codes.TOO_MANY_REQUESTS:
                     break  # a refusal: the same question gets the same answer
         raise trouble
 

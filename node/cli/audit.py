@@ -26,6 +26,7 @@ from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.export import write_csv, write_jsonl, write_parquet
 from node.audit.held_file import load_held
 from node.audit.query import KINDS, Filters, column_names, open_database, select
+from node.audit.remote import fetch_rows
 from node.audit.result import audit_to_json
 from node.audit.rpc import open_rpc
 from node.audit.single import check_single
@@ -48,6 +49,8 @@ Examples:
   python scripts/audit.py draw 0xREQUEST_ID --dispatcher 0xPROVIDER
 
   python scripts/audit.py query charges --db sqlite:///wwwserve.db --payer 0xPAYER --format csv
+
+  python scripts/audit.py query receipts --url https://llm.example --since 2026-01-01 --format jsonl
 """
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, epilog=EXAMPLES, rich_markup_mode=None)
 screen = Console(highlight=False)
@@ -178,7 +181,9 @@ def draw_command(
 @app.command("query", epilog=EXAMPLES)
 def query_command(
     kind: Annotated[str, typer.Argument(help="receipts, charges, claims, vouchers or events.")],
-    db: Annotated[str, typer.Option("--db", help="The node's database: a URL or a SQLite file.")],
+    db: Annotated[str, typer.Option("--db", help="The node's database: a URL or a SQLite file.")] = "",
+    url: Annotated[str, typer.Option("--url", help="Or a running node: its public base URL.")] = "",
+    allow_private: PrivateOption = False,
     payer: Annotated[str, typer.Option(help="Only this payer.")] = "",
     payee: Annotated[str, typer.Option(help="Only this payee.")] = "",
     since: Annotated[str, typer.Option(help="From this time on: Unix seconds or ISO 8601.")] = "",
@@ -187,30 +192,47 @@ def query_command(
     form: Annotated[str, typer.Option("--format", help="table, csv, jsonl or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write here instead of stdout (parquet needs it).")] = None,
 ) -> None:
-    """Ask a node's database, read-only."""
+    """Ask a node's database, read-only, or a running node."""
 
     def work() -> None:
         addresses = [_address(each, "address") if each else b"" for each in (payer, payee)]
         most = limit or (50 if form == "table" else 0)
-        _query(kind, db, Filters(addresses[0], addresses[1], _moment(since), _moment(until), most), form, out)
+        filters = Filters(addresses[0], addresses[1], _moment(since), _moment(until), most)
+        _check_query(kind, form, out)
+        with _rows_of(kind, filters, db, url, allows_private=allow_private) as rows:
+            count = _write(kind, rows, form, out)
+        if out:
+            notes.print(f"{count} rows in {out}")
 
     _guarded(work)
 
 
-def _query(kind: str, db: str, filters: Filters, form: str, out: Path | None) -> None:
+def _check_query(kind: str, form: str, out: Path | None) -> None:
     if kind not in KINDS:
         raise CannotAuditError(f"no table of {kind!r}; ask for one of: {', '.join(KINDS)}")
     if form not in FORMATS:
         raise CannotAuditError(f"no format {form!r}; one of: {', '.join(FORMATS)}")
     if form == "parquet" and out is None:
         raise CannotAuditError("parquet is no text: give --out FILE")
+
+
+@contextlib.contextmanager
+def _rows_of(
+    kind: str, filters: Filters, db: str, url: str, *, allows_private: bool
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """From a database or from a running node, closed afterwards."""
+    if bool(db) == bool(url):
+        raise CannotAuditError("name what to ask: --db DATABASE or --url NODE, one of them")
+    if url:
+        web = open_web(allows_private=allows_private)
+        with web.client:
+            yield fetch_rows(web, url, kind, filters)
+        return
     engine = open_database(db)
     try:
-        count = _write(kind, select(engine, kind, filters), form, out)
+        yield select(engine, kind, filters)
     finally:
         engine.dispose()
-    if out:
-        notes.print(f"{count} rows in {out}")
 
 
 def _write(kind: str, rows: Iterator[dict[str, Any]], form: str, out: Path | None) -> int:
