@@ -13,7 +13,7 @@ from node.core.types import Address, Bytes32
 
 def keccak(data: bytes) -> Bytes32:
     """keccak-256 as Ethereum uses it (not NIST SHA3-256)."""
-    return Bytes32(keccak_256(data).digest())
+    return keccak_256(data).digest()  # type: ignore[no-any-return] # naming Bytes32 would cost a call
 
 
 def word(number: int) -> bytes:

@@ -87,7 +87,10 @@ class Batch:
         for request in closes:
             if request in remembered:
                 ids[request] = remembered[request]
-        self._still_open = load_open(self._session, [ids[request] for request in closes if request in ids])
+        asked = [ids[request] for request in closes if request in ids]
+        # A writer that has kept its working set knows that nobody else has closed what it remembers as open.
+        is_sure = self._set is self._kept and len(asked) == len(closes) and remembered.keys() >= set(closes)
+        self._still_open = set(asked) if is_sure else load_open(self._session, asked)
         repeated += [request for request in closes if request in ids and ids[request] not in self._still_open]
         self._stored = load_known(self._session, {ids[request]: request for request in repeated})
 

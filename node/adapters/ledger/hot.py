@@ -17,6 +17,8 @@ Row = tuple[Any, ...]
 KeyT = TypeVar("KeyT")
 _ROWS = 256
 """Rows an INSERT takes at most."""
+_EXACT = 32
+"""Up to this number of rows one statement takes them all."""
 _TAILS = {
     "receipt_signature": " ON CONFLICT (voucher_id) DO NOTHING",
     "account": " ON CONFLICT (lane_id, generation) DO UPDATE SET charged = excluded.charged, "
@@ -40,7 +42,7 @@ class Words:
         self.lock_pairs = "" if is_sqlite else " ORDER BY pair.payer, pair.payee FOR UPDATE OF pair"
         self.amount: Callable[[int], str | int] = "%039d".__mod__ if is_sqlite else int
         self.select_wanted = lru_cache(maxsize=256)(self._select_wanted)
-        self.insert = lru_cache(maxsize=64)(self._insert)
+        self.insert = lru_cache(maxsize=512)(self._insert)
         self.lane = self._text("INSERT INTO lane (payer, payee, lane, claimed) VALUES (?, ?, ?, ?) RETURNING id")
         terms = ("offer_hash", "model", "tokenizer", "template", "price_prompt", "price_completion")
         where = " AND ".join(f"{name} = ?" for name in terms)
@@ -97,7 +99,7 @@ class Session:
         return int(self._cursor.execute(text, params).rowcount)
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
-        """Many rows by few statements, whose sizes are powers of two so that the prepared texts are few.
+        """Many rows by few statements.
 
         `executemany` would give up Python's lock for each row, and on a busy server each time means a wait for the
         event loop to let go of it again.
@@ -107,7 +109,7 @@ class Session:
             return
         start = 0
         while start < len(rows):
-            size = min(1 << (len(rows) - start).bit_length() - 1, _ROWS)
+            size = _fitting(len(rows) - start)
             part = rows[start : start + size]
             self._cursor.execute(self.words.insert(table, size), _flat(part))
             start += size
@@ -133,6 +135,13 @@ class Session:
         padded = _padded(rows)
         text = self.words.select_wanted(what, columns, len(padded)) + tail
         return self.rows(text, _flat(padded))
+
+
+def _fitting(count: int) -> int:
+    """The most rows for one prepared text: any small number, few larger ones, so that the texts are some forty."""
+    if count <= _EXACT:
+        return count
+    return min(1 << count.bit_length() - 1, _ROWS)
 
 
 def _flat(rows: Iterable[Row]) -> list[Any]:

@@ -1,10 +1,11 @@
 """Group commit: the one thread of a process that writes the ledger.
 
 It takes whatever operations wait, writes them in one transaction, and answers them all after it. While a
-commit is on its way to the disk the next group gathers, so the group grows with the load by itself; nothing lingers
-for company except signatures, for which nobody waits. An error of one operation must not fail its neighbours: the
-group is rolled back and its operations are tried one by one. A database that takes no writes answers
-LedgerUnavailable to all.
+commit is on its way to the disk the next group gathers, so the group grows with the load by itself. The thread is
+called when a turn of the event loop has brought no further operation: at once on an idle server, on a busy one when
+what it has in hand is there. Nothing else lingers but signatures, for which nobody waits. An error of one operation
+must not fail its neighbours: the group is rolled back and its operations are tried one by one. A database that takes
+no writes answers LedgerUnavailable to all.
 """
 
 import asyncio
@@ -29,6 +30,10 @@ from node.core.types import Micros
 
 MOST = 1024
 """Operations a transaction takes at most: bounds how long the first of them waits."""
+GATHERED = 64
+"""Operations for which the writer is called without looking for more."""
+GATHER_SECONDS = 0.003
+"""A group that goes on growing is not waited for any longer."""
 LINGER_SECONDS = 0.05
 """Signatures wait this long for a group to ride in."""
 RETRY_SECONDS = 1.0
@@ -52,7 +57,8 @@ class Writer:
         self._data_errors: tuple[type[Exception], ...] = (driver.IntegrityError, driver.DataError)
         self._memory = Memory()
         self._waiting: list[Operation] = []
-        self._is_calling = False
+        self._is_calling = self._is_called = False
+        self._gathered, self._gathers_until = 0, 0.0
         self._signatures: list[Operation] = []
         self._jobs: list[Job] = []
         self._wake = Condition()
@@ -75,13 +81,25 @@ class Writer:
             if self._is_calling:
                 return
             self._is_calling = True
-        # Once a turn of the loop: waking this thread for every operation makes the two fight for the interpreter.
+        self._gathered, self._gathers_until = 0, self._loop.time() + GATHER_SECONDS
         self._loop.call_soon(self._call)
 
     def _call(self) -> None:
+        """Once a turn of the loop, as long as operations come in.
+
+        The two threads would fight for the interpreter over every group, and a small one costs nearly as much as a
+        large one.
+        """
         with self._wake:
-            self._is_calling = False
-            self._wake.notify()
+            waiting = len(self._waiting)
+            if self._gathered < waiting < GATHERED and self._loop.time() < self._gathers_until:
+                self._gathered = waiting
+            else:
+                self._is_calling = False
+                self._is_called = True
+                self._wake.notify()
+                return
+        self._loop.call_soon(self._call)
 
     def submit_job(self, job: Job) -> None:
         """Queue a write of another kind: it comes after the group that is being written now."""
@@ -118,15 +136,19 @@ class Writer:
     def _wait(self) -> bool:
         """Until there is something to write; False when there is nothing and it is time to stop."""
         with self._wake:
-            while not (self._waiting or self._jobs or self._is_stopping):
+            while not (self._jobs or (self._is_called and self._waiting)):
+                self._is_called = False
+                if self._is_stopping:
+                    return bool(self._waiting or self._signatures)
                 if not self._wake.wait(self._linger if self._signatures else None):
                     break
-            return bool(self._waiting or self._jobs or self._signatures)
+            return True
 
     def _take(self) -> tuple[list[Job], list[Operation]]:
         with self._wake:
             jobs, self._jobs = self._jobs, []
             group = self._waiting[:MOST]
+            self._is_called = len(self._waiting) > MOST
             del self._waiting[:MOST]
             room = MOST - len(group)
             group += self._signatures[:room]
