@@ -1,4 +1,7 @@
-"""The HTTP surface: paid routes raw, read routes through FastAPI, one shape for every error. Chooses no adapter."""
+"""The HTTP surface: paid routes beside it (`hot`), read routes through FastAPI, one shape for every error.
+
+Chooses no adapter.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +12,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from node.api.draws import draw_routes
 from node.api.errors import error_document, retry_after, shown
@@ -20,7 +22,6 @@ from node.api.metrics import Metrics
 from node.api.peer import PeerServices, peer_routes
 from node.api.reads import offer_routes, receipt_routes
 from node.core.errors import BadRequest, NotFound, WwwserveError
-from node.core.prompt import CHAT, COMPLETION
 from node.core.types import Address
 from node.services.bids import Answerer
 from node.services.chain_view import ChainView
@@ -65,16 +66,9 @@ class ApiServices:
 
 
 class NodeApi(FastAPI):
-    """FastAPI with the paid routes before its middleware: they need none of it and pay for none of it."""
+    """FastAPI for all but the paid routes, which `api.server` serves by themselves."""
 
     paid: PaidRoutes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Paid routes straight, the rest as usual."""
-        if scope["type"] == "http" and scope["path"] in (CHAT, COMPLETION) and scope["method"] == "POST":
-            await self.paid(scope, receive, send)
-            return
-        await super().__call__(scope, receive, send)
 
 
 def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastAPI:

@@ -1,6 +1,7 @@
 """uvicorn as this node runs it: our limits on what a socket may send before a request is whole, and on slow readers.
 
-uvicorn itself has no deadline for receiving a request and no limit on its headers (threats H3, H4, H7).
+uvicorn itself has no deadline for receiving a request and no limit on its headers (threats H3, H4, H7). Requests for
+the paid paths of an app that has some (`NodeApi.paid`) are handed over at once; all others go the framework's way.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from node.api.hot import PAID_PATHS, Head, PaidExchange
 
 MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 20.0
@@ -36,6 +39,10 @@ class LimitedProtocol(HttpToolsProtocol):
     _phase = _armed = Phase.NOTHING
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    cycle: Any
+    """The request being received or answered: uvicorn's kind or ours."""
+    _exchanges: tuple[PaidExchange, ...] = ()
+    """Paid requests on this connection: the one being answered and those pipelined behind it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection must send a request soon."""
@@ -46,6 +53,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to expect."""
         self._arm(Phase.NOTHING)
+        for exchange in self._exchanges:
+            exchange.lose()
+        if isinstance(self.cycle, PaidExchange):
+            self.cycle = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,12 +77,35 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The body's turn."""
         self._phase = Phase.BODY
-        super().on_headers_complete()
+        path = PAID_PATHS.get(self.url.partition(b"?")[0])
+        routes = getattr(self.app, "paid", None)
+        if path is None or routes is None or self.parser.get_method() != b"POST":
+            super().on_headers_complete()
+            return
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        before, after = self.cycle, PaidExchange(self, Head(path, self.headers, keep_alive, self.expect_100_continue))
+        self.cycle = after
+        self._exchanges = (*(one for one in self._exchanges if not one.response_complete), after)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, routes)
+        else:  # pipelined: its turn comes when the one before has been answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, routes))
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of the body."""
+        if isinstance(self.cycle, PaidExchange):
+            self.cycle.add_body(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The caller has said all: from here on time is the engine's, or uvicorn's keep-alive."""
         self._phase = Phase.NOTHING
-        super().on_message_complete()
+        if isinstance(self.cycle, PaidExchange):
+            self.cycle.end_body()
+        else:
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         """The caller does not read: it may hold 64 KiB of ours, but not for ever."""
