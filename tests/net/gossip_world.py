@@ -55,6 +55,7 @@ class World:
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
         self.now = 0.0
+        self.cut: Callable[[Address, Address], bool] = lambda _sender, _receiver: False
         self.dice = random.Random(settings.seed)
         self.registry = [Registered(address_of(index), address_of(index), "sim") for index in range(settings.size)]
         self.nodes: dict[Address, SimNode] = {}
@@ -138,7 +139,7 @@ class World:
                 then(None)
 
         self._at(self.now + send.seconds, failed)
-        if self.dice.random() >= self.settings.loss:
+        if self.dice.random() >= self.settings.loss and not self.cut(sender, send.to):
             arrives = self.now + one_way * (1 + 2 * self.settings.handshakes)
             self._at(arrives, lambda: self._arrive(sender, send, one_way, answered))
 
