@@ -27,7 +27,7 @@ PREPAID = 5_000_000
 """5 DEV for each provider: some thousand small answers at the demo's prices."""
 PRICE_PROMPT, PRICE_COMPLETION = 200_000, 600_000
 """0.20 and 0.60 DEV per million tokens (6 decimals)."""
-READY_SECONDS = 120.0
+READY_SECONDS = 600.0
 """Generous: what a restart may take is measured by whoever cares; a busy machine must not end a run."""
 SETTLED = "Settled(address,address,address,uint32,uint64,uint128,uint128,uint128,uint128,uint32,bytes32)"
 COMMAND_SECONDS = 600.0
