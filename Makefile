@@ -51,6 +51,7 @@ include tests/bench/bench.mk
 include node/audit/audit.mk
 include node/sim/sim.mk
 include tests/faults/chain_faults.mk
+include tests/faults/duel_faults.mk
 include tests/faults/fail_points.mk
 include tests/faults/ledger_faults.mk
 include tests/net/net.mk

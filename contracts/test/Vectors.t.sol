@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 
 import {Item} from "../src/interfaces/IEscrow.sol";
-import {Claim, Messages, Receipt as SignedReceipt, SignerConsent} from "../src/libraries/Messages.sol";
+import {Answer, Claim, Messages, Receipt as SignedReceipt, SignerConsent} from "../src/libraries/Messages.sol";
 import {TypedData} from "./base/TypedData.sol";
 
 /// @notice `tests/vectors/eip712.json`, written by eth-account, hashed here word by word, and by the contracts' own code.
@@ -77,6 +77,7 @@ contract VectorsTest is Test {
             assertEq(_claim(_path("Claim", i)).hash(), _structHash("Claim", i));
             assertEq(_receipt(_path("Receipt", i)).hash(), _structHash("Receipt", i));
             assertEq(_consent(_path("SignerConsent", i)).hash(), _structHash("SignerConsent", i));
+            assertEq(_answer(_path("Answer", i)).hash(), _structHash("Answer", i));
             Item memory row = _row(_path("Claim", i));
             address lane = vm.parseJsonAddress(json, string.concat(_path("Claim", i), ".fields.lane"));
             assertEq(this.claimHash(row, lane), _structHash("Claim", i));
@@ -194,6 +195,14 @@ contract VectorsTest is Test {
 
     function _consent(string memory path) private view returns (SignerConsent memory) {
         return SignerConsent(_address(path, "payer"), uint128(_uint(path, "cap")), uint64(_uint(path, "deadline")));
+    }
+
+    function _answer(string memory path) private view returns (Answer memory a) {
+        (a.payer, a.lane, a.executor) = (_address(path, "payer"), _address(path, "lane"), _address(path, "executor"));
+        a.generation = uint32(_uint(path, "generation"));
+        (a.requestId, a.requestHash) = (_bytes32(path, "requestId"), _bytes32(path, "requestHash"));
+        (a.responseHash, a.model) = (_bytes32(path, "responseHash"), _bytes32(path, "model"));
+        a.nonceCommit = _bytes32(path, "nonceCommit");
     }
 
     function _address(string memory path, string memory field) private view returns (address) {

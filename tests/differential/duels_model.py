@@ -384,7 +384,7 @@ class DuelsModel:
 
     def report_two_answers(self, caller: str, executor: str, occurrence: bytes, signer: str) -> None:
         check(signer == executor, "Duels_NotSignedByOperator")
-        self._punish(caller, executor, 3, occurrence)
+        self._punish(caller, executor, 3, (executor, occurrence))
 
     def _punish(self, caller: str, culprit: str, fault: int, occurrence: object) -> None:
         check((fault, occurrence) not in self.proven, "Duels_AlreadyProven")

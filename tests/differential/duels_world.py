@@ -1,5 +1,6 @@
 """The duels model and the real bytecode at once: the people, one call on both sides, and the comparison after it."""
 
+import copy
 from collections.abc import Callable
 
 from coincurve import PrivateKey
@@ -69,6 +70,17 @@ class DuelsWorld:
             self.chain.call(self.chain.currency, address, "approve", spender.address, 2**256 - 1)
         return address
 
+    def remember(self) -> Callable[[], None]:
+        """Both sides as they are now; calling the result brings them back, once."""
+        kept, model = self.chain.evm.snapshot(), copy.deepcopy(self.model.__dict__)
+
+        def restore() -> None:
+            self.chain.evm.revert(kept)
+            self.model.__dict__.update(copy.deepcopy(model))
+            self.move(0, 0)
+
+        return restore
+
     # ------------------------------------------------------------------------------------------------------- the step
     def move(self, blocks: int, seconds: int) -> None:
         """Time passes on both sides."""
@@ -90,11 +102,6 @@ class DuelsWorld:
         if self.chain.call(self.chain.registry, who, "deregister").error is None:
             self.model.listed.remove(who)
             self.model.stakes[who] = [0, self.model.slashable(who)]
-
-    def slash(self, who: str, amount: int) -> None:
-        """The escrow's slash."""
-        self.chain.call(self.chain.registry, self.chain.escrow.address, "slash", who, 0, amount)
-        self.model.registry_burnt += self.model.slash(who, amount)
 
     def fund(self, who: str, amount: int) -> None:
         """Mints and deposits."""

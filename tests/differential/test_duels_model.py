@@ -75,15 +75,13 @@ class Machine(RuleBasedStateMachine):
         who = self._who(a)
         self._call(who, "collect", "collect", who)
 
-    @rule(a=WHO, amount=st.integers(rules.MIN_STAKE, 5 * rules.MIN_STAKE), what=st.integers(0, 2))
-    def restake(self, a: int, amount: int, what: int) -> None:
+    @rule(a=WHO, amount=st.integers(rules.MIN_STAKE, 5 * rules.MIN_STAKE), leaves=st.booleans())
+    def restake(self, a: int, amount: int, leaves: bool) -> None:  # noqa: FBT001
         who = self._who(a)
-        if what == 0:
+        if leaves:
             self.world.deregister(who)
-        elif what == 1:
-            self.world.register(who, amount)
         else:
-            self.world.slash(who, amount // 3)
+            self.world.register(who, amount)
 
     # ---------------------------------------------------------------------------------------------------------- members
     @rule(a=st.integers(0, 9))
@@ -226,7 +224,7 @@ def _settings(steps: int) -> settings:
     """Runs of 30 rules, each several calls."""
     return settings(
         max_examples=max(steps // 120, 1), stateful_step_count=30, deadline=None, derandomize=True,
-        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck), phases=(Phase.generate,),
     )  # fmt: skip
 
 

@@ -51,13 +51,13 @@ def test_claim_row__in_the_abi__has_the_fields_of_both_messages(message):
             assert row[name] == kind
 
 
-@pytest.mark.parametrize("message", ["Voucher", "Claim", "Receipt", "SignerConsent"])
+@pytest.mark.parametrize("message", ["Voucher", "Claim", "Receipt", "SignerConsent", "Answer"])
 def test_type_strings__in_the_contracts__are_the_vectors(message):
     source = (ROOT / "contracts" / "src" / "libraries" / "Messages.sol").read_text("utf-8")
     assert f'"{VECTORS[message]["type"]}"' in re.sub(r"\s*\n\s*", " ", source)
 
 
-@pytest.mark.parametrize("contract", ["Escrow", "Registry"])
+@pytest.mark.parametrize("contract", ["Escrow", "Registry", "Duels"])
 def test_init_code__of_every_contract__fits_the_chain(contract):
     code = json.loads((SHIPPED / f"{contract}.json").read_text("utf-8"))["bytecode"]
     assert len(code) // 2 - 1 < 2 * LIMIT_BYTES

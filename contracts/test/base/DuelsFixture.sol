@@ -72,8 +72,9 @@ abstract contract DuelsFixture is Fixture {
 
     function _executor(string memory name) internal returns (address who, uint256 key) {
         who = _member(name, MIN_STAKE);
-        (operator, key) = makeAddrAndKey(string.concat("operator of ", name));
-        _setOperator(who, operator);
+        address operator_;
+        (operator_, key) = makeAddrAndKey(string.concat("operator of ", name));
+        _setOperator(who, operator_);
     }
 
     function _fundCourt(address who, uint128 amount) internal {

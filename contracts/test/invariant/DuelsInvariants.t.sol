@@ -19,6 +19,7 @@ contract DuelsInvariantsTest is Test {
         excludeSelector(FuzzSelector(address(handler), excluded));
     }
 
+    /// forge-config: default.invariant.runs = 16
     function invariant_duels() external view {
         if (handler.steps() % 4 == 0) handler.check();
     }
