@@ -102,6 +102,8 @@ class HostileServer:
     def __init__(self, proof: str = "honest", reply: bytes = b"", *, holds: bool = False) -> None:
         self.proof, self.reply, self.holds = proof, reply, holds
         self.bodies = b""
+        self.head = b""
+        self.asked = asyncio.Event()
         self.port = 0
 
     @contextlib.asynccontextmanager
@@ -119,8 +121,10 @@ class HostileServer:
             if head.startswith(b"GET"):
                 writer.write(proof_reply(self.proof, head))
                 head = await reader.readuntil(b"\r\n\r\n")
+            self.head = head
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             self.bodies += await reader.readexactly(length)
+            self.asked.set()
             writer.write(self.reply)
             await writer.drain()
             if self.holds:
