@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,14 @@ from node.sim.backends import BACKENDS, BackendMissing, Workers
 from node.sim.calibrate import compare_points
 from node.sim.compare import Done, Job, as_json, by_system, figure_of, run_all
 from node.sim.experiments.base import Options
-from node.sim.experiments.coalitions import all_attacks, count_profitable
+from node.sim.experiments.coalitions import (
+    APPEAL_RATE,
+    APPEAL_RATES,
+    ATTACKS,
+    all_attacks,
+    count_profitable,
+    sensitivity,
+)
 from node.sim.network import NetworkSpec
 from node.sim.profiles import parse_profile
 from node.sim.record import mean_of
@@ -35,8 +42,8 @@ TRACE_SLO = (5.0, 10.0, 20.0, 40.0)
 DEFAULT_ENGINE = "RTX 4090 / Llama-3.1-8B"
 PAPER_SETTINGS = ("S1", "S2", "S3", "S4")
 EXPERIMENT_NAMES = (
-    "headline", "azure", "churn", "networks", "ablations", "admission", "stakes", "liars", "quality",
-    "coalitions", "engine", "scale",
+    "headline", "azure", "workloads", "churn", "networks", "ablations", "admission", "hedging", "incentives", "stakes",
+    "liars", "quality", "duel-work", "coalitions", "engine", "scale",
 )  # fmt: skip
 QUICK_SEEDS = 3
 CALIBRATION = Path("docs/results/data/engine-cpu.json")
@@ -185,14 +192,20 @@ def coalitions() -> None:
 
     Example: python scripts/simulate.py coalitions
     """
-    table = Table(title="net gain per duel against honest play")
-    for column in ("setting", "share", "executor", "self-dealing", "grinding", "shield"):
+    table = Table(title=f"net gain per duel against honest play, {APPEAL_RATE:.0%} of wrong verdicts appealed")
+    for column in ("setting", "share", *ATTACKS):
         table.add_column(column)
     rows = all_attacks()
     for name, share, earned in rows:
-        gains = (earned.executor, earned.self_dealing, earned.grinding, earned.shield)
-        table.add_row(name, f"{share:.0%}", *(f"{gain:+.2f}" for gain in gains))
-    Console().print(table)
+        table.add_row(name, f"{share:.0%}", *(f"{gain:+.2f}" for gain in astuple(earned)))
+    appeals = Table(title="`executor` at the default setting, by the share of wrong verdicts appealed")
+    for column in ("share", *(f"{rate:.0%}" for rate in APPEAL_RATES)):
+        appeals.add_column(column)
+    for name, line in sensitivity().items():
+        appeals.add_row(name, *(f"{gain:+.2f}" for gain in line))
+    wide = Console(width=max(Console().width, 140))
+    wide.print(table)
+    wide.print(appeals)
     profitable = count_profitable(rows)
     typer.echo(f"coalitions: settings {len(rows)}, profitable {profitable}")
     raise typer.Exit(1 if profitable else 0)

@@ -1,31 +1,61 @@
-"""The report: a Markdown page, an HTML page, the numbers behind each figure as JSON. Computes nothing."""
+"""The report: a Markdown page, one HTML file with its pictures inside, the numbers as JSON and CSV. Computes nothing.
 
+Each section is kept in `sections/`, so that an experiment can be run again alone: the pages are put together from all
+that are there.
+"""
+
+import base64
+import csv
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from node.sim.experiments.base import Section, Table
+from node.sim.experiments.base import Figure, Section, Table
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0;font-size:13px}
-td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right}
+body{font:15px/1.55 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#222}
+nav{columns:2;font-size:14px;margin:1em 0}nav a{display:block;color:#0a5}
+table{border-collapse:collapse;margin:1em 0;font-size:13px;display:block;overflow-x:auto}
+td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+th{background:#f6f6f6;white-space:normal}
 td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
-img{max-width:100%}figcaption{color:#666;font-size:13px}
+h2{border-top:1px solid #ddd;padding-top:1em;margin-top:2em}
+img{max-width:100%}figure{margin:1em 0}figcaption{color:#666;font-size:13px}
 """
 
 
-def write_report(sections: Sequence[Section], preface: str, out: Path) -> None:
-    """README.md, report.html, data/*.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "README.md").write_text(_markdown(sections, preface))
-    (out / "report.html").write_text(_html(sections, preface))
-    numbers = out / "data"
+def write_report(sections: Sequence[Section], preface: str, out: Path, order: Sequence[str] = ()) -> None:
+    """README.md, report.html, data/*.json, data/*.csv; sections of earlier runs stay in the pages, in `order`."""
+    kept, numbers = out / "sections", out / "data"
+    kept.mkdir(parents=True, exist_ok=True)
     numbers.mkdir(exist_ok=True)
     for section in sections:
-        if section.numbers:
-            (numbers / f"{section.slug}.json").write_text(json.dumps(_rounded(section.numbers), indent=1) + "\n")
+        _write_numbers(section, numbers)
+        plain = {key: value for key, value in asdict(section).items() if key != "numbers"}
+        (kept / f"{section.slug}.json").write_text(json.dumps(plain, indent=1) + "\n")
+    known = [*order, *(section.slug for section in sections)]
+    slugs = [slug for slug in dict.fromkeys(known) if (kept / f"{slug}.json").exists()]
+    shown = [_section(json.loads((kept / f"{slug}.json").read_text())) for slug in slugs]
+    (out / "README.md").write_text(_markdown(shown, preface))
+    (out / "report.html").write_text(_html(shown, preface, out))
+
+
+def _write_numbers(section: Section, folder: Path) -> None:
+    if section.numbers:
+        body = json.dumps(_rounded(section.numbers), separators=(",", ":"))
+        (folder / f"{section.slug}.json").write_text(body + "\n")
+    for index, table in enumerate(section.tables, start=1):
+        with (folder / f"{section.slug}-{index}.csv").open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([table.heading, *table.rows])
+
+
+def _section(plain: dict[str, Any]) -> Section:
+    tables = tuple(Table(tuple(t["heading"]), tuple(map(tuple, t["rows"]))) for t in plain.pop("tables"))
+    figures = tuple(Figure(**figure) for figure in plain.pop("figures"))
+    return Section(**plain, tables=tables, figures=figures)
 
 
 def _rounded(thing: object) -> object:
@@ -54,26 +84,44 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _html(sections: Sequence[Section], preface: str) -> str:
+def _html(sections: Sequence[Section], preface: str, out: Path) -> str:
     parts = [f"<!doctype html><meta charset=utf-8><title>Simulation results</title><style>{STYLE}</style>"]
-    parts.append("<h1>Simulation results</h1>" + _paragraphs(preface))
+    parts.append("<h1>Simulation results</h1>" + _blocks(preface))
+    parts.append("<nav>" + "".join(f"<a href='#{s.slug}'>{html.escape(s.title)}</a>" for s in sections) + "</nav>")
     for section in sections:
         parts.append(f"<h2 id={section.slug}>{html.escape(section.title)}</h2>")
-        parts.append(f"<p><em>Answers: {html.escape(section.answers)}.</em></p>{_paragraphs(section.text)}")
+        parts.append(f"<p><em>Answers: {_text(section.answers)}.</em></p>{_blocks(section.text)}")
         parts.extend(_html_table(table) for table in section.tables)
-        for figure in section.figures:
-            caption = html.escape(figure.caption)
-            parts.append(
-                f'<figure><img src="figures/{figure.name}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-            )
+        parts.extend(_html_figure(figure, out) for figure in section.figures)
     return "\n".join(parts) + "\n"
 
 
-def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{html.escape(block.strip())}</p>" for block in text.split("\n\n") if block.strip())
+def _html_figure(figure: Figure, out: Path) -> str:
+    """The picture itself, so that the page is one file that can be sent."""
+    caption = html.escape(figure.caption)
+    picture = base64.b64encode((out / "figures" / figure.name).read_bytes()).decode()
+    image = f'<img src="data:image/png;base64,{picture}" alt="{caption}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _text(words: str) -> str:
+    """Escaped, with `code` and *emphasis*."""
+    pieces = html.escape(words, quote=False).split("`")
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def _blocks(text: str) -> str:
+    blocks = [block.strip() for block in text.split("\n\n") if block.strip()]
+    return "".join(_rows(block) if block.startswith("|") else f"<p>{_text(block)}</p>" for block in blocks)
+
+
+def _rows(block: str) -> str:
+    """A Markdown table of the preface."""
+    cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in block.splitlines()]
+    return _html_table(Table(cells[0], tuple(cells[2:])))
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.heading)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in table.heading)
+    rows = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     return f"<table><tr>{head}</tr>{rows}</table>"

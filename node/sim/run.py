@@ -24,20 +24,23 @@ COLLECT_EVERY = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its summary, the raw record, and the world it happened in for a closer look."""
+    """A finished run: its summary, the raw record, the world it happened in for a closer look, copies by hedging."""
 
     summary: Summary
     recorder: Recorder
     world: World
+    hedges: int = 0
 
 
 def run(scenario: Scenario, system: str, seed: int, config: ProviderConfig | None = None) -> Run:
     """Run to the end of the last answer."""
     world = World(scenario, config or system_config(system), seed)
-    world.start(build_system(world, system))
+    running = build_system(world, system)
+    world.start(running)
     with _seldom_collecting():
         world.kernel.run()
-    return Run(summarise(world, scenario), world.recorder, world)
+    hedges = running.hedges if isinstance(running, Market) else 0
+    return Run(summarise(world, scenario), world.recorder, world, hedges)
 
 
 @contextmanager

@@ -16,7 +16,9 @@ REASONING_SLO = tuple(float(threshold) for threshold in range(200, 401, 25))
 class NodeSpec:
     """One provider: its engine, stake, what it changes of the default settings, and how it lies.
 
-    `claims_faster` > 1 divides the seconds it promises in bids (a liar about load); 1 is honest.
+    `claims_faster` > 1 divides the seconds it promises in bids (a liar about load); 1 is honest. `fixed_stake` stops
+    the paper's automatic adjustment; `credits` is what the node owns under the paper's rule at the start (unpublished;
+    the stake takes at most four of them). `no_engine`: it has users and serves nothing itself.
     """
 
     engine: EngineProfile
@@ -25,6 +27,9 @@ class NodeSpec:
     claims_faster: float = 1.0
     joins_at: float = 0.0
     leaves_at: float = float("inf")
+    fixed_stake: bool = False
+    no_engine: bool = False
+    credits: int = 100
     dies_at: float = float("inf")
 
 

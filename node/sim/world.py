@@ -153,6 +153,8 @@ class SimNode:
         return here
 
     def _look(self, request: Request) -> Here:
+        if self.spec.no_engine:
+            return Here(None, 0.0, 0.0, 0, has_slot=False)
         arrival, load, speed = request.arrival, self.load(), self.learner.speed()
         expected = self.expected_tokens(arrival.max_tokens)
         has_slot = not self.queue and has_room(load, arrival.prompt, expected)

@@ -1,11 +1,13 @@
 """One knob at a time: the paper's ablations in `paper`, and what each part of `adaptive` is worth."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from node.core.routing.config import PAPER
 from node.sim.compare import Done, as_json
-from node.sim.curves import relative
-from node.sim.experiments.base import Options, Section, Table, Variant, number, percent, run_variants
+from node.sim.curves import SWEEP, curve, relative
+from node.sim.experiments.base import Figure, Options, Section, Table, Variant, number, percent, run_variants
+from node.sim.figures import Labels, draw_lines, panels, save
 from node.sim.run import OWN_USERS_LAST
 from node.sim.scenario import paper_scenario
 from node.sim.stats import interval
@@ -57,15 +59,17 @@ def ablations(options: Options) -> Section:
             base = groups["paper" if variant.system == "paper" else "adaptive"]
             cells.extend(_cells(groups[variant.label], base))
         rows.append(tuple(cells))
+    _draw(options, runs[settings[0]])
     heading = ["variant"]
     for name in settings:
         heading.extend((f"{name} mean s", "change", f"{name} p99 s"))
     return Section(
         slug="ablations",
         title="Ablations",
-        answers="the paper's ablations (offload frequency, accept frequency) and ours",
+        answers="the paper's ablations (offload frequency: figure 8 right; accept frequency) and ours",
         text=TEXT,
         tables=(Table(tuple(heading), tuple(rows)),),
+        figures=(Figure("offload_slo.png", "SLO attainment by offload frequency, S1 (figure 8, right)."),),
         numbers={name: as_json(groups) for name, groups in runs.items()},
     )
 
@@ -73,3 +77,15 @@ def ablations(options: Options) -> Section:
 def _cells(results: list[Done], base: list[Done]) -> tuple[str, str, str]:
     mean = interval([done.summary.mean for done in results])
     return number(mean), percent(relative(results, base)), f"{interval([d.summary.p99 for d in results]).mean:.1f}"
+
+
+def _draw(options: Options, groups: Mapping[str, list[Done]]) -> None:
+    canvas, axes = panels(2, 2)
+    for axis, system in zip(axes, ("paper", "adaptive"), strict=True):
+        shown = [label for label in groups if label.startswith(f"{system}, offload")]
+        lines = {label.partition(", ")[2]: (SWEEP, curve(groups[label])) for label in shown}
+        if system == "adaptive":
+            lines["offload 100%"] = (SWEEP, curve(groups[system]))
+        draw_lines(axis, lines, Labels(system, "latency threshold, s", "SLO attainment"))
+        axis.legend(fontsize=7)
+    save(canvas, options.out / "figures" / "offload_slo.png")

@@ -1,11 +1,13 @@
 """Refusing early: what SLO-aware admission does for those who are served, when there is more work than can be done."""
 
 from dataclasses import replace
+from typing import Any
 
-from node.sim.experiments.base import Options, Section, Table, number
+from node.core.routing.config import ProviderConfig
+from node.sim.experiments.base import Options, Section, Table, number, run_many
 from node.sim.record import percentile
 from node.sim.run import OWN_USERS_LAST, run
-from node.sim.scenario import S2_SCHEDULE, NodeSpec, Scenario, paper_scenario
+from node.sim.scenario import S2_SCHEDULE, Scenario, paper_scenario
 from node.sim.stats import interval
 from node.sim.workload import REASONING, Arrival, Phase, poisson_arrivals
 
@@ -25,21 +27,33 @@ def overloaded(seed: int) -> list[Arrival]:
     return poisson_arrivals(phases, REASONING, seed)
 
 
+def play_overload(case: tuple[float | None, ProviderConfig, int]) -> dict[str, Any]:
+    """One overloaded run."""
+    deadline, config, seed = case
+    nodes = paper_scenario("S2").nodes
+    scenario = Scenario("overload", nodes, overloaded, thresholds=(DEADLINE,), deadline=deadline)
+    done = run(scenario, "adaptive", seed, config)
+    return {
+        "met": done.summary.slo[f"{DEADLINE:g}"],
+        "refusals": list(done.recorder.refusals),
+        "requests": done.summary.requests,
+        "answered": done.summary.answered,
+    }
+
+
 def admission(options: Options) -> Section:
     """Run and report."""
-    nodes: tuple[NodeSpec, ...] = paper_scenario("S2").nodes
     rows = []
     for name, deadline, config in (
         ("serves everybody", None, OURS),
         ("refuses what would be late", DEADLINE, OURS),
         ("knows the deadline, refuses nobody", DEADLINE, replace(OURS, refuse_late=False)),
     ):
-        scenario = Scenario("overload", nodes, overloaded, thresholds=(DEADLINE,), deadline=deadline)
-        runs = [run(scenario, "adaptive", seed, config) for seed in range(1, options.seeds + 1)]
-        met = interval([done.summary.slo[f"{DEADLINE:g}"] for done in runs])
-        refused = interval([len(done.recorder.refusals) / done.summary.requests for done in runs])
-        told = sorted(wait for done in runs for wait in done.recorder.refusals)
-        late = interval([done.summary.answered / done.summary.requests for done in runs]).mean - met.mean
+        runs = run_many(options, play_overload, [(deadline, config, seed) for seed in range(1, options.seeds + 1)])
+        met = interval([one["met"] for one in runs])
+        refused = interval([len(one["refusals"]) / one["requests"] for one in runs])
+        told = sorted(wait for one in runs for wait in one["refusals"])
+        late = interval([one["answered"] / one["requests"] for one in runs]).mean - met.mean
         rows.append(
             (
                 name,

@@ -18,6 +18,10 @@ from node.sim.workload import stream
 MODELS = {"Qwen3-8B": 0.57, "Qwen3-4B": 0.53, "Qwen3-0.6B": 0.39}
 QUANTISATIONS = {"fp8": 0.54, "int4 (128)": 0.49, "int4 (32)": 0.47}
 """Published win rates."""
+RESPONDERS = {"high": 0.68, "mid": 0.60, "low": 0.50, "random": 0.22}
+"""Figure 6's four kinds; the paper's picture gives no numbers we could read, so these are chosen."""
+REWARD = 1.0
+"""Credits an executor gets for the request itself (both of them, win or lose)."""
 CREDITS = 100.0
 PAPER_SLASH, PAPER_STAKE = 1.0, 4.0
 JUDGES_PAPER = 3
@@ -25,10 +29,12 @@ JUDGE_ACCURACY = 0.8
 CANARIES = 1 / 2
 JUDGE_RULE = SprtRule(fair=0.78, poor=0.55, convict_honest=0.02)
 LAZY_LIMIT = 60
+FEE = Amount(10)
 TEXT = """\
 Strengths are fitted so that the published win rates come out; the question is what each mechanism then does with
 them. `paper`: the loser's whole stake (at most four credits, refilled at once) goes to the winner. `ours`: the
-shipped duel terms. Credits are what nodes of each kind own, without income from serving. Convictions are by the
+shipped duel terms. Both executors are paid for the request in both (a credit; the fee), which the curves include.
+Convictions are by the
 sequential test at 1 % / 5 % against a win rate of 40 %; a kind that merely loses more often than an average peer is
 rated lower, not convicted. Judges: right with probability .8; one duel in two that a judge sees has a known answer
 (a canary); lazy judges flip a coin. A judge's test reads canaries and agreement with the *other* judges (its own
@@ -67,12 +73,12 @@ def fit_field(rates: Mapping[str, float]) -> Field:
 def quality(options: Options) -> Section:
     """Run and report."""
     duels = options.scaled(1_200, 600)
-    fields = {"models": fit_field(MODELS), "quantisations": fit_field(QUANTISATIONS)}
-    published = {"models": MODELS, "quantisations": QUANTISATIONS}
+    published = {"models": MODELS, "quantisations": QUANTISATIONS, "responders": RESPONDERS}
+    fields = {name: fit_field(rates) for name, rates in published.items()}
     rows, curves = [], {}
     for name, field in fields.items():
         played = [_play(field, duels, seed) for seed in range(1, options.seeds + 1)]
-        curves[name] = played[0].credits
+        curves[name] = {"paper": played[0].credits, "ours": played[0].ours_line}
         for kind, rate in published[name].items():
             won = interval([play.won[kind] / play.fought[kind] for play in played])
             ours = interval([play.ours[kind] for play in played])
@@ -85,12 +91,19 @@ def quality(options: Options) -> Section:
     return Section(
         slug="quality",
         title="Quality incentives",
-        answers="win rates .57/.53/.39 and .54/.49/.47, credits that follow quality; lazy judges",
+        answers="win rates .57/.53/.39 and .54/.49/.47, credits that follow quality (figures 6, 9, 10); lazy judges",
         text=TEXT,
         tables=(Table(heading, tuple(rows)), _sprt_table(options), _judge_table(options)),
-        figures=(Figure("quality.png", "Credits by kind over duels under the paper's rule (one seed, mean of 50)."),),
-        numbers={"duels": duels},
+        figures=(Figure("quality.png", "Credits by kind over duelled requests (one seed); figures 6, 9 and 10."),),
+        numbers={
+            "duels": duels,
+            "credits": {name: {rule: _thin(kinds) for rule, kinds in rules.items()} for name, rules in curves.items()},
+        },
     )
+
+
+def _thin(kinds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {kind: list(line[::10]) for kind, line in kinds.items()}
 
 
 @dataclass(slots=True)
@@ -102,6 +115,7 @@ class Play:
     credits: dict[str, list[float]]
     ours: dict[str, float]
     ratings: dict[str, Rating]
+    ours_line: dict[str, list[float]]
 
 
 def _play(field: Field, duels: int, seed: int) -> Play:
@@ -114,6 +128,7 @@ def _play(field: Field, duels: int, seed: int) -> Play:
         {kind: [CREDITS] for kind in kinds},
         dict.fromkeys(kinds, 0.0),
         {kind: Rating() for kind in kinds},
+        {kind: [CREDITS] for kind in kinds},
     )
     for _ in range(duels):
         a, b = dice.choice(pairs)
@@ -128,12 +143,15 @@ def _note(play: Play, winner: str, loser: str, dice: Random) -> None:
         play.fought[kind] += 1
     stake = max(min(PAPER_STAKE, play.credits[loser][-1]), 0.0) * PAPER_SLASH
     for kind, line in play.credits.items():
-        line.append(line[-1] + stake * ((kind == winner) - (kind == loser)))
+        line.append(line[-1] + stake * ((kind == winner) - (kind == loser)) + REWARD * (kind in (winner, loser)))
     mine, theirs = play.ratings[winner], play.ratings[loser]
     play.ratings[winner], play.ratings[loser] = next_rating(mine, theirs, 1.0), next_rating(theirs, mine, 0.0)
     moved = _our_payout(dice)
     play.ours[winner] += moved[0]
     play.ours[loser] += moved[1]
+    fee = float(FEE)
+    for kind, line in play.ours_line.items():
+        line.append(line[-1] + ((kind == winner) * (moved[0] + fee) + (kind == loser) * (moved[1] + fee)) / fee)
 
 
 def _our_payout(dice: Random) -> tuple[float, float]:
@@ -142,7 +160,7 @@ def _our_payout(dice: Random) -> tuple[float, float]:
     first, second, dispatcher = (Address(bytes([index]) * 20) for index in (1, 2, 3))
     seats = [Address(bytes([10 + seat]) * 20) for seat in range(terms.judges)]
     votes = {seat: Vote.FIRST if dice.random() < JUDGE_ACCURACY else Vote.SECOND for seat in range(terms.judges)}
-    moved = payouts(Parties(dispatcher, first, second, Amount(10)), seats, votes, terms)
+    moved = payouts(Parties(dispatcher, first, second, FEE), seats, votes, terms)
     return float(moved.get(first, 0)), float(moved.get(second, 0))
 
 
@@ -214,15 +232,16 @@ def _judged(truth: Vote, vote: Vote, others: Sequence[Vote], dice: Random) -> tu
         return terms.judge_fee - (0 if right else terms.minority_slash), right
     seats = [Address(bytes([10 + seat]) * 20) for seat in range(terms.judges)]
     votes = dict(enumerate([vote, *others]))
-    parties = Parties(Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20), Amount(10))
+    parties = Parties(Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20), FEE)
     earned = float(payouts(parties, seats, votes, terms).get(seats[0], 0))
     return earned, agrees_with_others(votes, 0)
 
 
-def _draw(options: Options, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
-    canvas, axes = panels(len(curves), 2)
-    for axis, (name, kinds) in zip(axes, curves.items(), strict=True):
-        lines = {kind: (range(len(line)), moving_average(line, 50)) for kind, line in kinds.items()}
-        draw_lines(axis, lines, Labels(f"Credits under the paper's rule: {name}", "duels", "credits"))
+def _draw(options: Options, curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> None:
+    canvas, axes = panels(2 * len(curves), 2)
+    shown = [(name, rule, kinds) for name, rules in curves.items() for rule, kinds in rules.items()]
+    for axis, (name, rule, kinds) in zip(axes, shown, strict=True):
+        lines = {kind: (range(len(line)), moving_average(line, 25)) for kind, line in kinds.items()}
+        draw_lines(axis, lines, Labels(f"{name}, {rule}", "duelled requests", "requests' worth"))
         axis.legend(fontsize=7)
     save(canvas, options.out / "figures" / "quality.png")

@@ -80,7 +80,7 @@ def scale(options: Options) -> Section:
     """The curve."""
     points = []
     for nodes in QUICK if options.quick else FULL:
-        points.append(measure(nodes, min(options.scaled(30, 5), MOST_REQUESTS / nodes / RATE)))
+        points.append(measure(nodes, min(options.scaled(30, 3), MOST_REQUESTS / nodes / RATE)))
         options.watch(f"{nodes} nodes")
     return scale_section(points, options.out)
 

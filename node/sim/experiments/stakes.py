@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from node.core.routing.draw import StakeTable
 from node.core.types import Address, Amount, Bytes32
-from node.sim.experiments.base import Options, Section, Table, number
+from node.sim.experiments.base import Options, Section, Table, number, run_many
 from node.sim.profiles import build_profile
 from node.sim.record import gini
 from node.sim.run import OWN_USERS_LAST, Run, run
@@ -39,12 +40,11 @@ def stakes(options: Options) -> Section:
     """Run and report."""
     seeds = range(1, options.scaled(5, 2) + 1)
     unequal = tuple(100 * 2 ** (index % 4) for index in range(NODES))
-    config = replace(OWN_USERS_LAST, policy="adaptive")
-    runs = [run(_scenario(unequal), "adaptive", seed, config) for seed in seeds]
-    spread = {stake: [_share(done, stake) for done in runs] for stake in (100, 800)}
-    flat = [_gini(run(_scenario((100,) * NODES), "adaptive", seed, config)) for seed in seeds]
-    rich = [_gini(done) for done in runs]
-    cold = [_cold_start(seed) for seed in seeds]
+    runs = run_many(options, play_stakes, [(unequal, seed) for seed in seeds])
+    spread = {stake: [one["shares"][str(stake)] for one in runs] for stake in (100, 800)}
+    flat = [one["gini"] for one in run_many(options, play_stakes, [((100,) * NODES, seed) for seed in seeds])]
+    rich = [one["gini"] for one in runs]
+    cold = run_many(options, cold_start, list(seeds))
     rows = (
         ("Gini of income, equal stakes", number(interval(flat), 3)),
         ("Gini of income, stakes 1:2:4:8", number(interval(rich), 3)),
@@ -63,6 +63,13 @@ def stakes(options: Options) -> Section:
     )
 
 
+def play_stakes(case: tuple[tuple[int, ...], int]) -> dict[str, Any]:
+    """Work share over stake share by stake, and the Gini of income."""
+    held, seed = case
+    done = run(_scenario(held), "adaptive", seed, replace(OWN_USERS_LAST, policy="adaptive"))
+    return {"shares": {str(stake): _share(done, stake) for stake in sorted(set(held))}, "gini": _gini(done)}
+
+
 def _share(done: Run, stake: int) -> float:
     nodes = done.world.nodes[4:]
     work = sum(node.earned for node in nodes if node.spec.stake == stake) / sum(node.earned for node in nodes)
@@ -75,7 +82,8 @@ def _gini(done: Run) -> float:
     return gini([node.earned for node in done.world.nodes[4:]])
 
 
-def _cold_start(seed: int) -> float:
+def cold_start(seed: int) -> float:
+    """Seconds from a newcomer's joining to the end of the first request it serves."""
     stakes_of_all = (*((400,) * (NODES - 1)), 100)
     done = run(_scenario(stakes_of_all, join_last_at=JOIN_AT), "adaptive", seed)
     recorder = done.recorder

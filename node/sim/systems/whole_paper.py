@@ -24,8 +24,6 @@ SILENCE_SECONDS = 20.0
 """Ten seconds without news, ten more as suspect; with the gossip period this makes the published 12-25 s."""
 NO_FORECAST = Forecast(0.0, 0.0, 0.0)
 """The paper's nodes promise nothing about time."""
-FIRST_CREDITS = 100
-"""Unpublished: what a node owns at the start. The stake takes at most four of them."""
 
 
 class WholePaper:
@@ -38,13 +36,13 @@ class WholePaper:
         self.metric_waiting = [0] * count
         self.own: list[deque[Request]] = [deque() for _ in range(count)]
         self.foreign: list[deque[Request]] = [deque() for _ in range(count)]
-        self.credits = [FIRST_CREDITS] * count
+        self.credits = [node.spec.credits for node in world.nodes]
         self.sent: list[dict[Request, None]] = [{} for _ in range(count)]
         self.ids = stream(world.seed, "paper-draws")
         phases = stream(world.seed, "paper-phases")
         self.open = 0
         for node in world.nodes:
-            node.stake = 0
+            node.stake = node.spec.stake if node.spec.fixed_stake else 0
             for period, job in (
                 (TICK_SECONDS, self._tick),
                 (METRICS_SECONDS, self._poll),
@@ -108,6 +106,8 @@ class WholePaper:
 
     def _stake(self, node: SimNode) -> None:
         index = node.index
+        if node.spec.fixed_stake:
+            return
         if not node.alive:
             self._again(STAKE_SECONDS, self._stake, node)
             return
