@@ -110,7 +110,7 @@ class DuelsModel:
         self.listed: set[str] = set()
         self.members: dict[str, Member] = {}
         self.history: list[tuple[int, str, int]] = []
-        self.adopted: dict[str, str] = {}
+        self.adopted: set[tuple[str, str]] = set()
         self.seeds: dict[tuple[str, int], tuple[bytes, int]] = {}
         self.revealed: set[tuple[str, int]] = set()
         self.duels: dict[bytes, Duel] = {}
@@ -200,11 +200,11 @@ class DuelsModel:
         self.weigh(who)
 
     def adopt(self, caller: str, provider: str) -> None:
-        self.adopted[provider] = caller
+        self.adopted.add((caller, provider))
 
     def set_controller(self, caller: str, controller: str) -> None:
         member = self.active(caller)
-        check(controller == caller or self.adopted.get(caller) == controller, "Duels_NotAdopted", controller, caller)
+        check(controller == caller or (controller, caller) in self.adopted, "Duels_NotAdopted", controller, caller)
         member.controller = controller
 
     # ------------------------------------------------------------------------------------------------------------ seeds

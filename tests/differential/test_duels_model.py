@@ -39,6 +39,7 @@ class Machine(RuleBasedStateMachine):
         self.model = self.world.model
         self.everybody_commits(1000)
         self.world.move(7, rules.EPOCH)
+        self.open([0, 1, 2], 40, odd=9, again=9, attempt=0, draws=True)
 
     def teardown(self) -> None:
         totals["steps"] += self.world.steps
@@ -125,9 +126,9 @@ class Machine(RuleBasedStateMachine):
     # ------------------------------------------------------------------------------------------------------------ duels
     @rule(
         parties=st.lists(WHO, min_size=3, max_size=3, unique=True), fee=AMOUNTS, odd=st.integers(0, 30),
-        again=st.integers(0, 12), attempt=st.integers(0, 3),
+        again=st.integers(0, 12), attempt=st.integers(0, 3), draws=st.booleans(),
     )  # fmt: skip
-    def open(self, parties: list[int], fee: int, odd: int, again: int, attempt: int) -> None:
+    def open(self, parties: list[int], fee: int, odd: int, again: int, attempt: int, draws: bool) -> None:  # noqa: FBT001
         dispatcher, first, second = (self._who(each) for each in parties)
         if odd == 0:
             second = first
@@ -138,6 +139,8 @@ class Machine(RuleBasedStateMachine):
         caller = self.world.stranger if odd == 1 else dispatcher
         error = self.world.open(caller, duel, fee, (second if odd == 2 else first, second))
         totals[f"open {error}".strip()] += 1
+        if draws and not error:
+            self.draw(number, rules.DELAY + 1)
 
     @precondition(lambda self: self.model.duels)
     @rule(which=st.integers(0, 50), blocks=st.integers(0, 4))
@@ -233,6 +236,7 @@ def test_duels_model__some_hundred_steps__never_differs_from_the_bytecode():
     run_state_machine_as_test(Machine, settings=_settings(500))
     assert totals["steps"] > 200
     assert totals["draw"] > 0
+    assert totals["reveal"] > 0
 
 
 @pytest.mark.slow
