@@ -16,7 +16,7 @@ from eth_abi.exceptions import DecodingError
 
 from node.core.errors import BadConfig, ChainUnavailable
 from node.core.hashing import keccak
-from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, LaneKey
+from node.core.types import ZERO32, ZERO_ADDRESS, Address, Amount, Bytes32, LaneKey
 from node.core.wire import hex_of
 from node.deployment import Deployment
 
@@ -26,11 +26,16 @@ FINALISED = "finalized"
 
 @dataclass(frozen=True, slots=True)
 class PayeeFacts:
-    """A payee's operator key and generation; generation 0 means that it has no operator yet."""
+    """A payee's operator key and generation; generation 0 means that it has no operator yet.
+
+    `offers`: what the registry names as its offer, finalised and at the head (a new one counts at once, the old until
+    then); empty when it is not registered.
+    """
 
     payee: Address
     operator: Address
     generation: int
+    offers: frozenset[Bytes32] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class ChainReader:
         names = ("payees", "operatorOf", "pairs", "laneState")
         self._escrow = {name: Function.of("Escrow", name) for name in names}
         self._providers = Function.of("Registry", "providers")
+        self._provider = Function.of("Registry", "provider")
 
     def check_chain(self) -> None:
         """The endpoint serves the deployment's own chain. Raises BadConfig or ChainUnavailable."""
@@ -162,7 +168,13 @@ class ChainReader:
     def read_payee(self, payee: Address) -> PayeeFacts:
         """See EscrowReader."""
         (state,) = self._read("payees", payee)
-        return PayeeFacts(payee, _address(state[0]), int(state[1]))
+        offers = frozenset(self._read_offer(payee, block) for block in (FINALISED, "latest"))
+        return PayeeFacts(payee, _address(state[0]), int(state[1]), offers - {ZERO32})
+
+    def _read_offer(self, payee: Address, block: str) -> Bytes32:
+        data = self._eth_call(self.deployment.registry, self._provider.encode(payee), block)
+        (row,) = self._provider.decode(data)
+        return Bytes32(bytes(row[5]))
 
     def read_operator(self, payee: Address, generation: int) -> Address:
         """See EscrowReader."""
@@ -195,8 +207,8 @@ class ChainReader:
         function = self._escrow[name]
         return function.decode(self._eth_call(self.deployment.escrow, function.encode(*arguments)))
 
-    def _eth_call(self, to: Address, data: str) -> bytes:
-        result = self.rpc.call("eth_call", {"to": hex_of(to), "data": data}, FINALISED)
+    def _eth_call(self, to: Address, data: str, block: str = FINALISED) -> bytes:
+        result = self.rpc.call("eth_call", {"to": hex_of(to), "data": data}, block)
         if result in ("0x", None):
             raise ChainUnavailable("the contract is not there at the newest finalised block: wait until it is final")
         try:

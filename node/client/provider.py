@@ -76,6 +76,7 @@ def learn(url: str, payer: Payer, directory: Directory) -> Flow[Provider]:
     offer = _offer_of(document, url)
     facts, read_at = yield from _read_facts(offer.payee, directory, now)
     _check_offer(document, offer, facts, payer)
+    _check_registered(offer, facts)
     if not offer.valid_from <= now <= offer.valid_until:
         raise UntrustedProvider(f"the offer of {url} is not valid now", valid_until=offer.valid_until)
     provider = Provider(url, facts, offer, offer.struct_hash(), now)
@@ -131,6 +132,16 @@ def _check_offer(document: Mapping[str, object], offer: Offer, facts: PayeeFacts
             "the offer is not signed by the operator key that the escrow names",
             signer=hex_of(signer),
             operator=hex_of(facts.operator),
+        )
+
+
+def _check_registered(offer: Offer, facts: PayeeFacts) -> None:
+    """An old offer, or one for some clients only, is signed as well as the one in the registry (threat H2)."""
+    if facts.offers and offer.struct_hash() not in facts.offers:
+        raise UntrustedProvider(
+            "the offer is not the one that the registry names for this payee",
+            offer=hex_of(offer.struct_hash()),
+            registered=" ".join(sorted(hex_of(one) for one in facts.offers)),
         )
 
 

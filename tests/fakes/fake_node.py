@@ -20,7 +20,7 @@ from node.core.hashing import Domain, keccak
 from node.core.messages import ModelOffer, Offer, Receipt, Terms, Voucher
 from node.core.pricing import charge_of, completion_room
 from node.core.prompt import counted_prompt
-from node.core.types import ZERO32, Address, Amount, LaneKey, Micros, Status, TokenCount
+from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Micros, Status, TokenCount
 from node.core.wire import (
     bytes_of,
     hex_of,
@@ -86,12 +86,13 @@ class FakeChain:
 
     operators: dict[tuple[Address, int], Address] = field(default_factory=dict)
     is_down: bool = False
+    offers: frozenset[Bytes32] = frozenset()
 
     def read_payee(self, payee: Address) -> PayeeFacts:
         if self.is_down:
             raise ChainUnavailable("no RPC endpoint answers")
         generation = max((g for p, g in self.operators if p == payee), default=0)
-        return PayeeFacts(payee, self.operators.get((payee, generation), Address(bytes(20))), generation)
+        return PayeeFacts(payee, self.operators.get((payee, generation), Address(bytes(20))), generation, self.offers)
 
     def read_operator(self, payee: Address, generation: int) -> Address:
         return self.operators.get((payee, generation), Address(bytes(20)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from node.adapters.keys import recover
+from node.cli.session import Session
 from node.client.escrow import ChainReader, Rpc
 from node.client.rows import Origin
 from node.client.settlements import (
@@ -113,8 +114,25 @@ async def test_reader__finalised_facts__are_the_contracts(settled_market, reader
     assert reader.read_payee(Address(b"\x44" * 20)).generation == 0
     assert reader.read_pair(PAYER.address, payee).allotted == 1_000_000
     assert reader.read_listings(0, 10) is None
+    assert facts.offers == frozenset()
     key = await claimed(settled_market, 700, await now_of(settled_market))
     assert reader.read_claimed(key) == 700
+
+
+async def test_reader__offer_changed__both_count_until_the_new_one_is_final(settled_market, reader_of):
+    market, reader = settled_market, reader_of(settled_market)
+    old, new = b"\x0a" * 32, b"\x0b" * 32
+    registry, stake = market.deployment.registry, 1_000_000_000
+    session = Session(market.chain, market.payee, is_quiet=True)
+    await session.ensure_currency(stake, mints=True)
+    await session.ensure_allowance(registry, stake, "registry")
+    await session.registry("register", "register", "https://x.example", old, stake)
+    market.anvil.mine(5)
+    assert reader.read_payee(market.payee.address).offers == {old}
+    await session.registry("change the offer", "setOffer", new)
+    assert reader.read_payee(market.payee.address).offers == {old, new}
+    market.anvil.mine(5)
+    assert reader.read_payee(market.payee.address).offers == {new}
 
 
 async def now_of(market: Market) -> int:

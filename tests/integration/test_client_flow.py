@@ -20,7 +20,7 @@ from node.client.verify import TOKENS_UNDERWAY
 from node.client.wallet import BudgetReached, ExposureBusy, ExposureReached, Limits, PayeeStopped
 from node.core.errors import BadConfig, ChainUnavailable, PeerFailed, UnknownModel
 from node.core.messages import Receipt
-from node.core.types import Amount
+from node.core.types import Amount, Bytes32
 from tests.fakes.fake_node import MODEL, FakeChain, FakeNode
 from tests.fakes.payers import LIMITS, FakeClock, make_engine, make_payer
 
@@ -524,6 +524,17 @@ async def test_offer__not_signed_by_the_chains_operator__is_refused(bench):
     with pytest.raises(UntrustedProvider, match="operator key"):
         await bench.client(node).complete(CHAT)
     assert node.posts == 0
+
+
+async def test_offer__not_the_one_in_the_registry__is_refused_before_anything_is_sent(bench):
+    node = await bench.node()
+    bench.chain.offers = frozenset({Bytes32(b"\x01" * 32)})
+    with pytest.raises(UntrustedProvider, match="registry names"):
+        await bench.client(node).complete(CHAT)
+    assert node.posts == 0
+    bench.chain.offers |= {node.offer.struct_hash()}  # a new offer at the head, the old one still final
+    await bench.client(node).complete(CHAT)
+    assert node.posts == 1
 
 
 async def test_chain__down__what_it_said_serves_for_an_hour(bench):
