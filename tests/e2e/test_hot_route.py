@@ -1,8 +1,8 @@
-"""The paid routes' own HTTP: pipelining, 100-continue, keep-alive, hang-ups. Raw sockets, so that nothing is smoothed."""
+"""The paid routes' own HTTP: pipelining, 100-continue, keep-alive, hang-ups. Raw sockets: nothing is smoothed."""
 
 import asyncio
 
-from tests.lab.fixtures import Lab, LabMaker, lab, open_lab, tokens
+from tests.lab.fixtures import Lab, lab, open_lab, tokens
 
 __all__ = ["lab", "open_lab", "tokens"]
 
@@ -83,8 +83,7 @@ async def test_pipelined_then_gone__the_first_is_cancelled_and_closed_in_the_boo
     await reader.readuntil(b"data: ")
     writer.transport.abort()
     async with asyncio.timeout(30):
-        while lab.node.serving.in_flight:
-            await asyncio.sleep(0.02)
+        await lab.node.serving._idle.wait()
     text = (await lab.http.get("/metrics")).text
     assert 'wwwserve_receipts_total{status="cancelled"} 1.0' in text
     assert 'wwwserve_receipts_total{status="complete"} 0.0' in text

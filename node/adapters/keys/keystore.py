@@ -8,17 +8,13 @@ import os
 import re
 import secrets
 import stat
-import sys
 from pathlib import Path
-
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from node.adapters.keys.secret import Secret
 from node.adapters.keys.signer import ORDER, LocalSigner
+from node.adapters.keys.storage import WrongPasswordError, decrypt, encrypt
 from node.core.errors import BadConfig
 
-sys.setrecursionlimit(1_000)
-"""Python's own; eth_keyfile imports py_ecc, which lifts it: nested JSON would overflow the C stack (H4)."""
 SCRYPT_COST = 2**18
 """Memory-hard work factor of new files (N, with r = 8): 256 MiB and about a second for each guess."""
 MAX_FILE_BYTES = 65_536
@@ -30,7 +26,7 @@ def create_keystore(path: Path, password: Secret, cost: int = SCRYPT_COST) -> Lo
     if not password.reveal():
         raise BadConfig("an empty password protects nothing", file=str(path))
     key = Secret((secrets.randbelow(ORDER - 1) + 1).to_bytes(32, "big"))
-    document = create_keyfile_json(key.reveal(), password.reveal(), kdf="scrypt", iterations=cost)
+    document = encrypt(key.reveal(), password.reveal(), cost)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as exc:
@@ -49,10 +45,10 @@ def load_keystore(path: Path, password: Secret) -> LocalSigner:
     refuse_raw_key(str(path))
     document = _read_document(path)
     try:
-        key = Secret(decode_keyfile_json(document, password.reveal()))
-    except (ValueError, KeyError, TypeError, NotImplementedError) as exc:
-        if "MAC" in str(exc):
-            raise BadConfig(f"the password does not open {path}", file=str(path)) from None
+        key = Secret(decrypt(document, password.reveal()))
+    except WrongPasswordError:
+        raise BadConfig(f"the password does not open {path}", file=str(path)) from None
+    except (ValueError, KeyError, TypeError, OverflowError, MemoryError):
         raise BadConfig(f"{path} is not a keystore v3 file", file=str(path)) from None
     return LocalSigner(key)
 
