@@ -167,7 +167,8 @@ def paid_twice(market: NetMarket) -> int:
     twice = 0
     query = (
         "SELECT count(*) FROM (SELECT body_hash FROM purchase JOIN receipt USING (payer, payee, lane, request_id) "
-        "WHERE receipt.status = 1 AND receipt.charge > 0 GROUP BY body_hash HAVING count(*) > 1)"
+        "WHERE json_extract(message, '$.status') = 1 AND json_extract(message, '$.charge') <> '0' "
+        "GROUP BY body_hash HAVING count(*) > 1)"
     )
     for client in market.clients:
         with contextlib.closing(sqlite3.connect(client.wallet)) as wallet:
@@ -181,7 +182,9 @@ def offloads(market: NetMarket) -> int:
     for provider in market.providers:
         file = market.plan.folder / f"{provider.name}-offload.db"
         with contextlib.closing(sqlite3.connect(file)) as wallet:
-            bought += wallet.execute("SELECT count(*) FROM receipt WHERE charge > 0").fetchone()[0]
+            bought += wallet.execute(
+                "SELECT count(*) FROM receipt WHERE json_extract(message, '$.charge') <> '0'"
+            ).fetchone()[0]
     return bought
 
 
