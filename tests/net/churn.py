@@ -11,6 +11,8 @@ import contextlib
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -20,7 +22,7 @@ from typing import Any
 
 import openai
 
-from node.cli.devmarket.market import Client, MarketPlan
+from node.cli.devmarket.market import ROOT, Client, MarketPlan, Provider
 from node.cli.devmarket.processes import Processes
 from tests.fakes import tiny_tokenizer
 from tests.net.figures import machine, percentile, write_figure
@@ -188,6 +190,30 @@ def offloads(market: NetMarket) -> int:
     return bought
 
 
+def check_draws(market: NetMarket) -> dict[str, Any]:
+    """Some draws of each node, derived again by the auditor's own program from outside."""
+    found: dict[str, Any] = {"checked": 0, "providers_looked_at": 0, "findings": []}
+    for provider in market.providers:
+        with contextlib.closing(sqlite3.connect(market.plan.folder / f"{provider.name}.db")) as books:
+            rows = books.execute("SELECT DISTINCT request_id FROM draw ORDER BY request_id LIMIT 2").fetchall()
+        for (request_id,) in rows:
+            said = _check_draw(market, "0x" + request_id.hex(), provider)
+            found["checked"] += 1
+            found["providers_looked_at"] += said.get("looked_at", 0)
+            found["findings"] += said.get("findings", [said])
+    return found
+
+
+def _check_draw(market: NetMarket, request_id: str, provider: Provider) -> dict[str, Any]:
+    command = [
+        *(sys.executable, str(ROOT / "scripts" / "audit.py"), "draw", request_id, "--dispatcher", provider.owner),
+        *("--deployment", str(market.deployment), "--rpc", market.chain.url, "--allow-private", "--json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
 def report(market: NetMarket, run: Run, audit: dict[str, Any]) -> dict[str, Any]:
     taken = sorted(one.ended - one.began for one in run.asked if one.is_answered)
     near = sorted(
@@ -232,7 +258,8 @@ async def main_run(unit: float, seed: int) -> dict[str, Any]:
             await asyncio.gather(*loads)
             await asyncio.sleep(3 * market.plan.settle_seconds)
             audit = await asyncio.to_thread(market.audit)
-            return report(market, run, audit)
+            draws = await asyncio.to_thread(check_draws, market)
+            return {**report(market, run, audit), "draws": draws}
         except BaseException:
             print(market.provider_logs())
             raise
@@ -250,7 +277,8 @@ def main() -> None:
     print(json.dumps(said, indent=1))
     line = f"requests {said['requests']}, lost {said['lost']}, double-charged {said['double_charged']}"
     print(f"net-test: {line}")
-    raise SystemExit(0 if said["audit"]["ok"] and not said["lost"] and not said["double_charged"] else 1)
+    is_clean = said["audit"]["ok"] and not said["draws"]["findings"]
+    raise SystemExit(0 if is_clean and not said["lost"] and not said["double_charged"] else 1)
 
 
 if __name__ == "__main__":

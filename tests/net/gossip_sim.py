@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -109,11 +110,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="kills at 100 nodes (a tenth of it at 1,000)")
     parser.add_argument("--calm", type=float, default=8.0, help="seconds without kills, simulated")
     parser.add_argument("--large", type=int, default=1_000)
+    parser.add_argument("--workers", type=int, default=2, help="scenarios simulated at once")
     parser.add_argument("--out", type=Path, default=FIGURES)
     options = parser.parse_args()
-    rows = [scenario(100, loss, options.kills, options.calm) for loss in (0.0, 0.01)]
     few = max(options.kills // 10, 1)
-    rows += [scenario(options.large, loss, few, options.calm) for loss in (0.0, 0.01, 0.1)]
+    plans = [(100, loss, options.kills, options.calm) for loss in (0.0, 0.01)]
+    plans += [(options.large, loss, few, options.calm) for loss in (0.0, 0.01, 0.1)]
+    with ProcessPoolExecutor(options.workers) as pool:
+        rows = list(pool.map(scenario, *zip(*plans, strict=True)))
     churned = [row["churn"] for row in rows if row["nodes"] == 100 and row["loss"] == 0.0]
     is_met = all(
         one["dead_everywhere_seconds"]["max"] <= DEAD_LIMIT and one["back_everywhere_seconds"]["max"] <= BACK_LIMIT

@@ -5,3 +5,5 @@ net-test: setup ## five live nodes under bursts while they join, drain, leave, a
 	@$(PY) -m tests.net.churn $(NET_ARGS)
 bench-hop: setup ## what one hop adds to the first token, against direct
 	@$(PY) -m tests.net.bench_hop
+net-real: setup engine ## two real vLLM engines and a third node without one: SLO of the network against each alone
+	@$(PY) -m tests.net.real $(REAL_ARGS)
