@@ -1,22 +1,31 @@
-"""Measures a real engine for the simulator: step times of small batches and the prefill rate, over its OpenAI API.
+"""Measures a real engine for the simulator: step times of small batches, the prefill rate, and a few dozen requests.
 
-Any engine with streaming `/v1/completions` will do; vLLM's `ignore_eos` keeps batches together. Only measures: the
-fit is in `node/sim/calibrate.py`.
+Any engine with streaming `/v1/completions` will do; vLLM's `ignore_eos` keeps batches together. Only measures: the fit
+and the prediction are in `node/sim/calibrate.py`.
 """
 
 import asyncio
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import httpx
 
-from node.sim.calibrate import Calibration, Point
+from node.adapters.engine.supervisor import EngineSupervisor
+from node.cli.engine import spec_of
+from node.sim.calibrate import Calibration, Point, Replayed
+from node.sim.workload import Lengths, Phase, poisson_arrivals
 
 WORD = "stone "
 WARM_UP = 4
 """Tokens of each stream that are not timed: the batch is still assembling."""
 PREFILL_WORDS = (50, 800)
+SPIN_SECONDS = 0.25
+REPLAY = Lengths(20, 200, 40, 0.6, cap=120)
+REPLAY_SECONDS, REPLAY_RATE, REPLAY_SEED = 40.0, 0.6, 1
+"""Arrivals of the replay: unsteady enough that requests wait for each other, short enough for a CPU."""
 
 
 class EngineUnusable(RuntimeError):
@@ -32,6 +41,22 @@ class Plan:
     batches: tuple[int, ...]
     prompt_words: tuple[int, ...] = (20, 300)
     tokens: int = 40
+    replay: bool = True
+
+
+def free_share() -> float:
+    """The share of one core that this process gets now: below .9 the machine is being measured, not the engine."""
+    start, used = perf_counter(), process_time()
+    while process_time() - used < SPIN_SECONDS:
+        pass
+    return SPIN_SECONDS / (perf_counter() - start)
+
+
+async def measure_started(plan: Plan, model: str) -> Calibration:
+    """Start the CPU engine of this project with one of its models, measure it, stop it."""
+    spec = spec_of(model, 0, max(plan.batches))
+    async with EngineSupervisor(spec, os.environ) as engine:
+        return await measure_engine(replace(plan, base_url=engine.base_url, model=spec.served_name))
 
 
 async def measure_engine(plan: Plan, transport: httpx.AsyncBaseTransport | None = None) -> Calibration:
@@ -43,10 +68,11 @@ async def measure_engine(plan: Plan, transport: httpx.AsyncBaseTransport | None 
             await _stream(client, plan.model, 5, 3)
             short, long = [await _first_token_seconds(client, plan.model, words) for words in PREFILL_WORDS]
             points = [await _point(client, plan, batch, words) for batch in plan.batches for words in plan.prompt_words]
+            replayed = await _replay(client, plan.model) if plan.replay else ()
         except httpx.HTTPError as exc:
             raise EngineUnusable(f"{plan.base_url}: {exc or type(exc).__name__}") from exc
     rate = (PREFILL_WORDS[1] - PREFILL_WORDS[0]) / max(long - short, 1e-3)
-    return Calibration(plan.model, rate, tuple(points))
+    return Calibration(plan.model, rate, tuple(points), tuple(replayed), max(plan.batches))
 
 
 async def _point(client: httpx.AsyncClient, plan: Plan, batch: int, words: int) -> Point:
@@ -64,6 +90,20 @@ async def _point(client: httpx.AsyncClient, plan: Plan, batch: int, words: int) 
     if not gaps:
         raise EngineUnusable(f"a batch of {batch} never decoded together: raise --tokens")
     return Point(batch, batch * (words + plan.tokens / 2), median(gaps) * 1e3)
+
+
+async def _replay(client: httpx.AsyncClient, model: str) -> Sequence[Replayed]:
+    """A Poisson stretch of unequal requests, as users would send them."""
+    arrivals = poisson_arrivals([[Phase(REPLAY_SECONDS, REPLAY_RATE)]], REPLAY, REPLAY_SEED)
+    start = perf_counter()
+
+    async def one(at: float, words: int, tokens: int) -> Replayed:
+        await asyncio.sleep(max(start + at - perf_counter(), 0.0))
+        sent = perf_counter()
+        times = await _stream(client, model, words, tokens)
+        return Replayed(sent - start, words, tokens, times[0] - sent, times[-1] - sent)
+
+    return await asyncio.gather(*(one(item.at, item.prompt, item.tokens) for item in arrivals))
 
 
 async def _first_token_seconds(client: httpx.AsyncClient, model: str, words: int) -> float:

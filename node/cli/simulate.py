@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from node.cli.calibrate import EngineUnusable, Plan, measure_engine
+from node.cli.calibrate import EngineUnusable, Plan, free_share, measure_engine, measure_started
+from node.core.errors import BadConfig
 from node.sim.backends import BACKENDS, BackendMissing, Workers
 from node.sim.calibrate import compare_points
 from node.sim.compare import Done, Job, as_json, by_system, figure_of, run_all
@@ -46,6 +47,7 @@ EXPERIMENT_NAMES = (
     "liars", "quality", "duel-work", "coalitions", "engine", "scale",
 )  # fmt: skip
 QUICK_SEEDS = 3
+BUSY_BELOW = 0.9
 CALIBRATION = Path("docs/results/data/engine-cpu.json")
 PROGRESS = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 KNOWN_SYSTEMS = (*SYSTEMS, "central-social")
@@ -217,15 +219,25 @@ def calibrate(
     model: Annotated[str, typer.Option(help="Model name as the engine knows it.")] = "smollm2-135m",
     batches: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,2,4,8,12,16",
     tokens: Annotated[int, typer.Option(min=12, help="Tokens of each answer.")] = 40,
+    start: Annotated[str, typer.Option(help="Start this project's CPU engine with this model instead.")] = "",
     out: Annotated[Path, typer.Option("--json", help="Where the points go.")] = CALIBRATION,
 ) -> None:
-    """Measure a running engine, fit the step law to every other point and predict the rest.
+    """Measure an engine, fit the step law to every other point and predict the rest and a stretch of real requests.
 
-    Example: python scripts/simulate.py calibrate --base-url http://127.0.0.1:8000 --model smollm2-135m
+    Examples:
+      python scripts/simulate.py calibrate --base-url http://127.0.0.1:8000 --model smollm2-135m
+
+      python scripts/simulate.py calibrate --start base
     """
     plan = Plan(base_url, model, tuple(int(part) for part in batches.split(",")), tokens=tokens)
+    share = free_share()
+    if share < BUSY_BELOW:
+        notes.print(f"this machine is busy: {share:.0%} of a core is free; the figures will be the machine's")
     try:
-        found = asyncio.run(measure_engine(plan))
+        found = asyncio.run(measure_started(plan, start) if start else measure_engine(plan))
+    except BadConfig as exc:
+        notes.print(str(exc))
+        raise typer.Exit(1) from exc
     except EngineUnusable as exc:
         notes.print(f"cannot measure the engine: {exc}")
         raise typer.Exit(1) from exc

@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from node.core.routing.load import EngineLimits
 from node.core.routing.speed import Speed, SpeedLearner
+from node.sim.engine import Engine, Work
+from node.sim.kernel import Kernel
+from node.sim.profiles import CHUNK, EngineProfile
+
+ROOM = 1_000_000
+"""KV tokens: small models on a CPU never run out of it in a calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +23,44 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """One request of a replay, in seconds: when it was sent, its sizes, its first token and its end after that."""
+
+    at: float
+    prompt: int
+    tokens: int
+    first: float
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What was measured on one engine; odd points are for fitting, even ones for checking."""
 
     engine: str
     prefill_rate: float
     points: tuple[Point, ...]
+    replayed: tuple[Replayed, ...] = ()
+    max_sequences: int = 256
 
     @staticmethod
     def from_json(body: Mapping[str, object]) -> "Calibration":
         """Read what `as_json` wrote. Raises KeyError or TypeError for anything else."""
         points = body["points"]
         assert isinstance(points, list)
-        return Calibration(str(body["engine"]), float(str(body["prefill_rate"])), tuple(Point(**p) for p in points))
+        replayed = body.get("replayed", [])
+        assert isinstance(replayed, list)
+        return Calibration(
+            str(body["engine"]),
+            float(str(body["prefill_rate"])),
+            tuple(Point(**p) for p in points),
+            tuple(Replayed(**one) for one in replayed),
+            int(str(body.get("max_sequences", 256))),
+        )
 
     def as_json(self) -> dict[str, object]:
         """For `docs/results/data`."""
-        return {"engine": self.engine, "prefill_rate": self.prefill_rate, "points": [asdict(p) for p in self.points]}
+        return asdict(self)
 
 
 def fit(points: Sequence[Point], prefill_rate: float) -> Speed:
@@ -51,3 +79,39 @@ def compare_points(calibration: Calibration) -> Iterator[tuple[Point, float]]:
     speed = fit(calibration.points[::2], calibration.prefill_rate)
     for point in calibration.points[1::2]:
         yield point, speed.step_seconds(point.sequences, point.kv_tokens) * 1e3
+
+
+def predict_replay(calibration: Calibration) -> list[tuple[float, float]]:
+    """(first token, latency) of each replayed request on a simulated engine with the fitted law, in their order."""
+    speed = fit(calibration.points, calibration.prefill_rate)
+    limits = EngineLimits(ROOM, calibration.max_sequences, CHUNK)
+    kernel, watch = Kernel(), _Watch()
+    watch.kernel = kernel
+    engine = Engine(kernel, EngineProfile(calibration.engine, "", speed, limits), watch)
+    for index, one in enumerate(calibration.replayed):
+        kernel.at(one.at, engine.submit, Work(index, one.prompt, one.tokens))
+    kernel.run()
+    return [(watch.first[index] - one.at, watch.done[index] - one.at) for index, one in enumerate(calibration.replayed)]
+
+
+class _Watch:
+    """Notes when each request speaks and ends."""
+
+    def __init__(self) -> None:
+        self.kernel: Kernel
+        self.first: dict[object, float] = {}
+        self.done: dict[object, float] = {}
+
+    def on_first_token(self, work: Work) -> None:
+        """Note it."""
+        self.first[work.key] = self.kernel.now
+
+    def on_done(self, work: Work) -> None:
+        """Note it."""
+        self.done[work.key] = self.kernel.now
+
+    def on_room(self) -> None:
+        """Not of interest."""
+
+    def on_steps(self, step_seconds: float, sequences: int, kv_tokens: float) -> None:
+        """Not of interest."""

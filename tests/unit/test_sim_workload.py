@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from node.sim.calibrate import Calibration, Point, compare_points, fit
 from node.sim.backends import Workers
+from node.sim.calibrate import Calibration, Point, Replayed, compare_points, fit, predict_replay
 from node.sim.compare import Done, Job, as_json, by_system, job_key, run_all
 from node.sim.curves import area, attainment, best_ratio, moving_average, relative
 from node.sim.experiments.admission import overloaded
@@ -263,3 +263,18 @@ def test_scenario__defaults__have_no_deadline_and_nobody_dies():
     assert len(scenario.nodes) == 8
     assert scenario.deadline is None
     assert {spec.dies_at for spec in scenario.nodes} == {inf}
+
+
+def test_predict_replay__requests_on_a_known_law__are_predicted_as_the_engine_runs_them():
+    points = tuple(Point(b, 100.0 * b, 20.0 + 1.5 * b) for b in (1, 2, 4, 8))
+    alone = Replayed(0.0, 100, 11, 0.0, 0.0)
+    later = Replayed(50.0, 100, 11, 0.0, 0.0)
+    (first, latency), again = predict_replay(Calibration("x", 1_000.0, points, (alone, later)))
+    assert first == pytest.approx(0.1, rel=0.05)
+    assert latency == pytest.approx(0.1 + 10 * 0.0215, rel=0.1)
+    assert again == pytest.approx((first, latency))
+
+
+def test_calibration__json__comes_back_whole():
+    whole = Calibration("x", 10.0, (Point(1, 2.0, 3.0),), (Replayed(0.0, 1, 2, 0.5, 1.0),), 8)
+    assert Calibration.from_json(json.loads(json.dumps(whole.as_json()))) == whole

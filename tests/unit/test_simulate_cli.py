@@ -130,7 +130,7 @@ def stub_engine(status=200, events=40):
 
 
 def test_measure_engine__streams__gives_a_point_a_batch_and_prompt():
-    plan = Plan("http://engine.test", "m", (1,), tokens=30)
+    plan = Plan("http://engine.test", "m", (1,), tokens=30, replay=False)
     found = asyncio.run(measure_engine(plan, stub_engine()))
     assert [(point.sequences, point.kv_tokens) for point in found.points] == [(1, 35.0), (1, 315.0)]
     assert all(point.step_ms >= 0 for point in found.points)

@@ -110,7 +110,7 @@ def _cost_table(found: dict[tuple[str, float, int, int], dict[str, Any]], seeds:
 def _judge_table(told: dict[tuple[int, int, float, int], dict[str, float]]) -> Table:
     rows = [
         (f"{judges}, {votes} decide", f"{accuracy:.1f}", f"{one['right']:.1%}", f"{one['wrong']:.1%}",
-         f"{1 - one['right'] - one['wrong']:.1%}")
+         f"{abs(1 - one['right'] - one['wrong']):.1%}")
         for (judges, votes, accuracy, _), one in told.items()
     ]  # fmt: skip
     return Table(("judges", "each right with", "right verdict", "wrong verdict", "no verdict"), tuple(rows))

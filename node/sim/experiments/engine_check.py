@@ -1,13 +1,13 @@
 """Is the engine model right? Against the public profiles, and against our own vLLM on a CPU if measured."""
 
 import json
-from pathlib import Path
 
-from node.sim.calibrate import Calibration, compare_points
+from node.sim.calibrate import Calibration, compare_points, predict_replay
 from node.sim.engine import Engine, Work
 from node.sim.experiments.base import Options, Section, Table
 from node.sim.kernel import Kernel
 from node.sim.profiles import FITTED, GPUS, MODELS, EngineProfile, build_profile
+from node.sim.record import mean_of, percentile
 
 MEASURED_STEPS = (
     ("RTX 4090", "Llama-3.1-8B", 1, 1_000, 17.17),
@@ -51,7 +51,10 @@ def engine_check(options: Options) -> Section:
     ]
     measured = options.out / "data" / MEASUREMENT
     if measured.exists():
-        tables.append(_cpu_table(measured))
+        calibration = Calibration.from_json(json.loads(measured.read_text()))
+        tables.append(_cpu_table(calibration))
+        if calibration.replayed:
+            tables.append(_replay_table(calibration))
     return Section(
         slug="engine",
         title="The engine model",
@@ -97,8 +100,23 @@ def _general_ms(gpu: str, model: str) -> float:
     return MODELS[model].weight_bytes / (0.915 * GPUS[gpu].bandwidth) * 1e3
 
 
-def _cpu_table(path: Path) -> Table:
-    calibration = Calibration.from_json(json.loads(path.read_text()))
+def _replay_table(calibration: Calibration) -> Table:
+    """Requests sent to the real engine, and the same on the simulated one."""
+    predicted = predict_replay(calibration)
+    rows = []
+    for name, place in (("first token", 0), ("latency", 1)):
+        told = sorted((one.first, one.latency)[place] for one in calibration.replayed)
+        simulated = sorted(pair[place] for pair in predicted)
+        for figure, share in (("mean", None), ("p50", 0.5), ("p95", 0.95)):
+            real, ours = (
+                mean_of(values) if share is None else percentile(values, share) for values in (told, simulated)
+            )
+            rows.append((f"{name}, {figure}", f"{real:.2f}", f"{ours:.2f}", f"{ours / max(real, 1e-9) - 1:+.0%}"))
+    heading = (f"{len(predicted)} requests, {calibration.engine}", "measured s", "predicted s", "difference")
+    return Table(heading, tuple(rows))
+
+
+def _cpu_table(calibration: Calibration) -> Table:
     rows = tuple(
         (
             f"{point.sequences}",
