@@ -139,6 +139,11 @@ class Chain:
             *(decode([type_of(each)], next(indexed))[0] if each["indexed"] else next(plain) for each in inputs),
         )
 
+    def named(self, event: tuple) -> dict[str, object]:
+        """The arguments of an event of `call` by the ABI's names."""
+        inputs = next(inputs for name, inputs in self.topics.values() if name == event[0])
+        return {each["name"]: value for each, value in zip(inputs, event[1:], strict=True)}
+
     def view(self, contract: Contract, name: str, *arguments: object) -> bytes:
         """The raw answer of a view."""
         selector, inputs, _ = contract.functions[name]

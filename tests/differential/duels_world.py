@@ -9,8 +9,11 @@ from eth_utils import to_checksum_address
 from pyrevm import BlockEnv
 
 from node.core.duel_chain import Court, duel_id
+from node.core.duel_facts import CourtFacts, DuelFacts, fold_court, fold_duel
+from node.core.facts import ChainEvent
 from node.core.hashing import keccak, word
 from node.core.messages import Answer
+from node.core.types import ZERO32
 from tests.differential import duels_model as rules
 from tests.differential.chain import Chain, Contract, Outcome
 from tests.differential.duels_model import DuelsModel, Trial
@@ -55,6 +58,8 @@ class DuelsWorld:
         self.members = [self._person(f"member {number}") for number in range(MEMBERS)]
         self.stranger = self._person("stranger")
         self.steps = 0
+        self.court = CourtFacts()
+        self.facts: dict[bytes, DuelFacts] = {}
         self.move(0, 0)
         for number, who in enumerate(self.members):
             self.chain.call(self.chain.escrow, who, "setOperator", who)
@@ -73,10 +78,12 @@ class DuelsWorld:
     def remember(self) -> Callable[[], None]:
         """Both sides as they are now; calling the result brings them back, once."""
         kept, model = self.chain.evm.snapshot(), copy.deepcopy(self.model.__dict__)
+        court, facts = self.court, dict(self.facts)
 
         def restore() -> None:
             self.chain.evm.revert(kept)
             self.model.__dict__.update(copy.deepcopy(model))
+            self.court, self.facts = court, facts
             self.move(0, 0)
 
         return restore
@@ -123,7 +130,18 @@ class DuelsWorld:
                 assert outcome.arguments == tuple(map(_lower, reverted.arguments)), (outcome, reverted)
             return reverted.error
         assert outcome.error is None, outcome
+        self._fold(outcome.events)
         return ""
+
+    def _fold(self, events: tuple) -> None:
+        """What a node makes of the events."""
+        for number, raw in enumerate(events):
+            arguments = {name: _plain(value) for name, value in self.chain.named(raw).items()}
+            event = ChainEvent(self.model.block, ZERO32, number, ZERO32, "duels", raw[0], arguments)
+            self.court = fold_court(self.court, event)
+            if "duelId" in arguments:
+                key = event.bytes32("duelId")
+                self.facts[key] = fold_duel(self.facts.get(key, DuelFacts()), event)
 
     # --------------------------------------------------------------------------------------------------- signed things
     def side(self, payer: str, request: bytes, executor: str, signer: str, response: bytes = RESPONSE) -> tuple:
@@ -158,8 +176,10 @@ class DuelsWorld:
         for epoch in (model.epoch, model.epoch - 1, model.epoch - 2):
             total = sum(each.weight for each in model.snapshot(epoch))
             self._same(word(total), chain.duels, "totalWeight", epoch)
+            assert self.court.snapshot(epoch) == model.snapshot(epoch)
         for key in list(model.duels)[-3:]:
             self._compare_duel(key)
+            self._compare_facts(key)
         owed = sum(model.balances.values()) + model.burnt
         owed += sum(rules.BOND for duel in model.duels.values() if duel.state < rules.State.FIRST_WON)
         appealed = (rules.State.APPEALED, rules.State.RETRIAL)
@@ -169,6 +189,18 @@ class DuelsWorld:
     def _same(self, expected: bytes, contract: Contract, name: str, *arguments: object) -> None:
         found = self.chain.view(contract, name, *arguments)
         assert found == expected, (name, arguments, found.hex(), expected.hex())
+
+    def _compare_facts(self, key: bytes) -> None:
+        """What the node's folds make of the events is where the duel stands."""
+        duel, facts = self.model.duels[key], self.facts[key]
+        assert (facts.state, facts.epoch, facts.prize) == (duel.state, duel.trial.epoch, duel.prize)
+        parties = (duel.dispatcher, duel.first, duel.second)
+        assert (facts.dispatcher, facts.first, facts.second) == tuple(bytes.fromhex(each[2:]) for each in parties)
+        trials = ((0, duel.trial), (rules.JUDGES, duel.retrial or Trial(0, 0)))
+        judges = {base + seat: judge for base, trial in trials for seat, judge in enumerate(trial.judges)}
+        votes = {base + seat: vote for base, trial in trials for seat, vote in trial.votes.items()}
+        assert facts.places == {seat: self.model.members[judge].place for seat, judge in judges.items()}
+        assert facts.votes == votes
 
     def _compare_duel(self, key: bytes) -> None:
         duel = self.model.duels[key]
@@ -180,6 +212,11 @@ class DuelsWorld:
         assert found[13] == (duel.appellant.lower() or "0x" + "00" * 20)
         if duel.retrial is not None:
             assert found[17:19] == _bench(duel.retrial, rules.JURY)
+
+
+def _plain(value: object) -> object:
+    """As the node decodes it: addresses are bytes."""
+    return bytes.fromhex(value[2:]) if isinstance(value, str) and value.startswith("0x") else value
 
 
 def _bench(trial: Trial, size: int) -> tuple:

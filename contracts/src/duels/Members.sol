@@ -24,7 +24,8 @@ abstract contract Members is Settings {
     /// @dev A place belongs to one provider for ever, so that a running duel may name its judges by 16 bits.
     mapping(uint256 place => Member) internal _members;
     mapping(address provider => uint16) internal _places;
-    mapping(address provider => address controller) private _adoptions;
+    /// @dev By both, so that a stranger's adoption cannot take another's place.
+    mapping(address controller => mapping(address provider => bool)) private _adoptions;
     uint16 private _lastPlace;
     StakeTree.Tree private _tree;
 
@@ -58,7 +59,7 @@ abstract contract Members is Settings {
     /// @inheritdoc IDuels
     function adopt(address provider) external {
         require(provider != address(0), Duels_ZeroAddress());
-        _adoptions[provider] = msg.sender;
+        _adoptions[msg.sender][provider] = true;
         emit Adopted(msg.sender, provider);
     }
 
@@ -66,8 +67,8 @@ abstract contract Members is Settings {
     function setController(address controller) external {
         (, Member storage self) = _active(msg.sender);
         // Without its consent, naming a rival's controller would keep the rival out of juries.
-        bool isAgreed = controller == msg.sender || _adoptions[msg.sender] == controller;
-        require(isAgreed && controller != address(0), Duels_NotAdopted(controller, msg.sender));
+        bool isAgreed = controller == msg.sender || _adoptions[controller][msg.sender];
+        require(isAgreed, Duels_NotAdopted(controller, msg.sender));
         emit ControllerSet(msg.sender, self.controller, controller);
         self.controller = controller;
     }

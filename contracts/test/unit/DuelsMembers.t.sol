@@ -200,6 +200,17 @@ contract DuelsMembersTest is DuelsFixture {
         assertEq(court.member(first).controller, stranger);
     }
 
+    /// @dev A stranger cannot take an adoption's place by another one.
+    function test_setController__adoptedByAStrangerToo__sets() public {
+        vm.prank(payee);
+        court.adopt(first);
+        vm.prank(stranger);
+        court.adopt(first);
+        vm.prank(first);
+        court.setController(payee);
+        assertEq(court.member(first).controller, payee);
+    }
+
     function test_setController__oneself__isAlwaysAllowed() public {
         test_setController__adopted__sets();
         vm.prank(first);
