@@ -38,11 +38,6 @@ class LaneState:
         """This lane's share of the pair's cover: what the chain or we have charged, and what is in flight."""
         return max(self.charged, self.claimed) + self.reserved  # type: ignore[return-value] # see `_moved`
 
-    @property
-    def room(self) -> Amount:
-        """What the signed ceiling still allows (may be negative after a resync)."""
-        return Amount(min(self.best, self.cap) - self.charged - self.reserved)
-
 
 @dataclass(frozen=True, slots=True)
 class PairState:
@@ -116,7 +111,7 @@ def admit(lane: LaneState, pair: PairState, admission: Admission) -> tuple[LaneS
         )
     _check_cover(pair, wanted)
     after = _moved(lane, lane.charged, lane.reserved + wanted, best)
-    return after, _committed(pair, lane, after)
+    return after, _committed(pair, wanted)
 
 
 def _check_cover(pair: PairState, wanted: Amount) -> None:
@@ -129,10 +124,9 @@ def _check_cover(pair: PairState, wanted: Amount) -> None:
         )
 
 
-def _committed(pair: PairState, before: LaneState, after: LaneState) -> PairState:
+def _committed(pair: PairState, more: int) -> PairState:
     """The pair's total follows what its lane holds."""
-    committed = pair.committed - before.committed + after.committed
-    return PairState(pair.payer, pair.payee, pair.cover, committed)  # type: ignore[arg-type] # see `_moved`
+    return PairState(pair.payer, pair.payee, pair.cover, pair.committed + more)  # type: ignore[arg-type] # see `_moved`
 
 
 def _moved(lane: LaneState, charged: int, reserved: int, best: int, seq: int = 0, count: int = 0) -> LaneState:
@@ -178,7 +172,7 @@ def close(
         raise Broken("the lane holds less than this reservation", lane_reserved=lane.reserved, reserved=reserved)
     charged = lane.charged + outcome.charge
     after = _moved(lane, charged, lane.reserved - reserved, lane.best, next_seq(lane, now), lane.count + 1)
-    return after, _committed(pair, lane, after), _receipt(after, admission, outcome)
+    return after, _committed(pair, after.committed - lane.committed), _receipt(after, admission, outcome)
 
 
 def _receipt(lane: LaneState, admission: Admission, outcome: Outcome) -> Receipt:

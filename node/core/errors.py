@@ -66,7 +66,7 @@ class MissingPayment(Refused):
 
 
 class BadVoucher(Refused):
-    """The payment header is not a well-formed voucher with its terms."""
+    """A protocol message (voucher, terms, receipt, claim, offer) or what carries it is not well-formed."""
 
 
 class WrongSignature(Refused):

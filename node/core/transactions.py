@@ -65,12 +65,21 @@ class Simulation:
     is_useless: bool
 
 
+PAYING = frozenset({"Paid", "PaidPart"})
+"""The escrow's names for a claim row that moves money."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimPreview:
     """What the escrow would do with one claim row alone: the name of its status and the amount it pays."""
 
     status: str
     paid: Amount
+
+    @property
+    def is_paying(self) -> bool:
+        """Whether the row would move money."""
+        return self.status in PAYING
 
 
 class TxState(StrEnum):
@@ -83,6 +92,8 @@ class TxState(StrEnum):
     MINED = "mined"
     CONFIRMED = "confirmed"
     REVERTED = "reverted"
+    """Failed for good: it reverted on chain (final), its simulation did before it was ever sent, or another transaction
+    used its nonce. The reason says which; whoever wanted it may want it again."""
     NEEDLESS = "needless"
     """Never sent: the simulation showed that it would do nothing."""
 

@@ -22,7 +22,8 @@ class Stored:
 class Ledger(Protocol):
     """The payee's books. Every method that writes returns only after the write is durable.
 
-    Raises LedgerUnavailable when no durable write is possible; then nothing was written.
+    Raises LedgerUnavailable when no durable write is possible; then nothing was written, unless the reply to a COMMIT
+    was lost for good: then an admission may be there, open, and `load_abandoned` names it to be closed at zero.
     """
 
     async def admit(self, admission: Admission) -> Stored | None:

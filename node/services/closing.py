@@ -1,6 +1,6 @@
 """Steps 6 and 7: what a served request costs, made durable, then signed. Runs to its end whoever hangs up.
 
-Also closes what crashed workers left open, with zero-charge receipts, before anything new is admitted.
+Also closes what crashed workers left open, with zero-charge receipts: at the start, and whenever the lease is renewed.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """What a refused caller must be told to pay properly next time: the x402 demand, from offer, quote and books.
 
-Only the caller's own lane is shown, and only to somebody who signed with its key.
+It shows the caller's own lane, and only to somebody who signed with its key. (Totals and receipts of any lane are
+public evidence: `GET /v1/lanes`. But a bogus voucher must not make the node look them up, threat P15.)
 """
 
 from node.core.errors import (

@@ -1,6 +1,7 @@
 """This worker's lease on the books: reservations carry its epoch, so that another can close them if this one dies.
 
-A worker that lost its lease signs nothing more: its open requests may have been closed with zero-charge receipts.
+A worker whose lease has expired closes none of that epoch's requests any more: another worker may have closed them with
+zero-charge receipts. It takes a new epoch for what it admits from then on.
 """
 
 from node.core.errors import LedgerUnavailable

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from node.core.errors import BadRequest, NotOffered
-from node.core.prompt import CHAT, counted_prompt
+from node.core.prompt import counted_prompt
 from node.services.routing_wishes import NO_WISHES, Wishes, parse_wishes
 
 MAX_TOP_LOGPROBS = 20
@@ -94,11 +94,6 @@ class Request:
     wants_running_usage: bool
     max_tokens: int | None
     wishes: Wishes = NO_WISHES
-
-    @property
-    def is_chat(self) -> bool:
-        """Chat or plain completion."""
-        return self.path == CHAT
 
     def to_upstream(self, model: str, max_tokens: int, extra: Mapping[str, object]) -> bytes:
         """The engine's body: one choice, our token limit, usage always on."""

@@ -24,7 +24,6 @@ PAGE = 2_000
 """Receipts read at once while a tree grows."""
 LANES = 1_000
 """Lanes looked at in one run, the largest first."""
-PAYING = frozenset({"Paid", "PaidPart"})
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +93,7 @@ class Settler:
         previews = await self.chain.preview_claims([claim for _, claim in rows]) if rows else []
         paying: list[tuple[DueLane, SignedClaim]] = []
         for (lane, claim), preview in zip(rows, previews, strict=True):
-            if preview.status in PAYING:
+            if preview.is_paying:
                 paying.append((lane, claim))
                 tally.amount += preview.paid
                 continue

@@ -19,8 +19,6 @@ from node.ports.tower import TowerBook
 from node.services.sender import Sender
 from node.services.watch_chain import ChainWatch
 
-PAYING = frozenset({"Paid", "PaidPart"})
-
 
 @dataclass(frozen=True, slots=True)
 class Watchtower:
@@ -62,7 +60,7 @@ class Watchtower:
 
     async def _want(self, held: Sequence[HeldClaim]) -> int:
         previews = await self.chain.preview_claims([one.signed for one in held])
-        paying = [one for one, preview in zip(held, previews, strict=True) if preview.status in PAYING]
+        paying = [one for one, preview in zip(held, previews, strict=True) if preview.is_paying]
         if not paying:
             return 0
         claims = [one.signed for one in paying]

@@ -21,7 +21,7 @@ def test_admit__room_in_ceiling_and_cover__reserves_max_price() -> None:
 
 def test_admit__exactly_the_room_left__is_admitted() -> None:
     lane, pair = admit(make_lane(), make_pair(cover=100), make_admission(ceiling=100, max_price=100))
-    assert lane.room == 0
+    assert lane.best - lane.reserved == 0
     assert pair.cover_left == 0
 
 

@@ -12,7 +12,7 @@ from node.adapters.chain.txs import sign_tx
 from node.core.errors import Broken, ChainUnavailable, TxRefused
 from node.core.facts import Block, ChainEvent
 from node.core.settlement import SignedClaim
-from node.core.transactions import Attempt, Call, ClaimPreview, Fees, Simulation, TxFields, TxReceipt
+from node.core.transactions import PAYING, Attempt, Call, ClaimPreview, Fees, Simulation, TxFields, TxReceipt
 from node.core.types import Address, Amount, Bytes32, Seconds, Signature
 from node.deployment import Deployment
 from node.ports.basics import Signer
@@ -35,7 +35,6 @@ STATUS_NAMES = (
     "BadClaimSignature",
 )
 """The escrow's `enum Status`, in its order."""
-PAYING = frozenset({"Paid", "PaidPart"})
 MOST_GAS = 30_000_000
 """No claim of 50 rows takes a tenth of it."""
 ALREADY_KNOWN = ("already known", "already imported", "known transaction")
@@ -222,7 +221,7 @@ def _best_preview(voices: Sequence[ClaimPreview]) -> ClaimPreview:
 
     What would be paid is the lowest that is said.
     """
-    paying = [voice for voice in voices if voice.status in PAYING]
+    paying = [voice for voice in voices if voice.is_paying]
     return min(paying, key=lambda voice: voice.paid) if paying else voices[0]
 
 
