@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
 from node.core.hashing import keccak
@@ -36,9 +37,17 @@ class Choice:
 
 def canonical_json(choices: Iterable[Choice]) -> bytes:
     """Sorted keys, no white space, UTF-8; lone surrogates are kept as escapes so that every text has one encoding."""
-    rows = [choice.to_canonical() for choice in sorted(choices, key=lambda choice: choice.index)]
-    text = json.dumps(rows, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace")
+    rows = ",".join(_row(choice) for choice in sorted(choices, key=lambda choice: choice.index))
+    return f"[{rows}]".encode("utf-8", "backslashreplace")
+
+
+def _row(choice: Choice) -> str:
+    """By hand for the one shape that nearly every answer has: the encoder takes ten times as long."""
+    is_usual = choice.content_key == "content" and type(choice.index) is int
+    if choice.reasoning or choice.tool_calls or not is_usual:
+        return json.dumps(choice.to_canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    reason = "null" if choice.finish_reason is None else encode_basestring(choice.finish_reason)
+    return f'{{"content":{encode_basestring(choice.content)},"finish_reason":{reason},"index":{choice.index:d}}}'
 
 
 def response_hash(salt: Bytes32, choices: Iterable[Choice]) -> Bytes32:

@@ -268,6 +268,10 @@ class Offer:
     valid_from: Seconds
     valid_until: Seconds
 
+    def __hash__(self) -> int:
+        """Few members are enough to tell offers apart in a dictionary, and each sale looks its offer up."""
+        return hash((self.payee, self.number, self.valid_from))
+
     def struct_hash(self) -> Bytes32:
         """`hashStruct(Offer)`: the registry's offer hash."""
         models = keccak(b"".join(model.struct_hash() for model in self.models))

@@ -58,9 +58,10 @@ def check_terms(terms: Terms, voucher: Voucher, offer: Offer, now: Seconds) -> M
         raise StaleTerms("startBy has passed", start_by=terms.start_by, now=now)
     if terms.start_by > now + START_BY_HORIZON:
         raise StaleTerms("startBy is too far ahead", start_by=terms.start_by, latest=now + START_BY_HORIZON)
-    if terms.offer_hash != hash_of_offer(offer):
-        raise WrongTerms("these terms quote another offer", offer="0x" + hash_of_offer(offer).hex())
-    model = next((m for m in offer.models if m.model == terms.model), None)
+    offer_hash, models = _index_of(offer)
+    if terms.offer_hash != offer_hash:
+        raise WrongTerms("these terms quote another offer", offer="0x" + offer_hash.hex())
+    model = models.get(terms.model)
     if model is None:
         raise UnknownModel("this offer has no such model")
     agreed = (model.tokenizer, model.template, model.price_prompt, model.price_completion)
@@ -70,9 +71,9 @@ def check_terms(terms: Terms, voucher: Voucher, offer: Offer, now: Seconds) -> M
 
 
 @lru_cache(maxsize=64)
-def hash_of_offer(offer: Offer) -> Bytes32:
-    """`Offer.struct_hash`, remembered: a node sells thousands of answers under one offer."""
-    return offer.struct_hash()
+def _index_of(offer: Offer) -> tuple[Bytes32, dict[Bytes32, ModelOffer]]:
+    """An offer's hash and its models by id, remembered: a node sells thousands of answers under one offer."""
+    return offer.struct_hash(), {model.model: model for model in reversed(offer.models)}
 
 
 def check_body(terms: Terms, salt: Bytes32, body: bytes, model_name: str, model: ModelOffer) -> None:

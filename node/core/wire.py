@@ -5,6 +5,7 @@ Parsing is where ids become canonical (threat I5): one byte string per id whatev
 
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from node.core.errors import BadVoucher
@@ -112,7 +113,29 @@ def message_from_json(cls: type[FlatT], value: object) -> FlatT:
     if len(value) != len(shape):
         expected = ", ".join(name for _, name, _ in shape)
         raise BadVoucher(f"{cls.__name__} must have exactly the members {expected}", field=cls.__name__)
-    return cls(*[read(value.get(name), size, name) for read, size, name in _READERS[cls]])
+    members = _bytes_at_once(cls, value)
+    if members is None:
+        return cls(*[read(value.get(name), size, name) for read, size, name in _READERS[cls]])
+    for place, read, size, name in _NUMBERS[cls]:
+        members.insert(place, read(value.get(name), size, name))
+    return cls(*members)
+
+
+def _bytes_at_once(cls: type[Flat], value: dict[str, Any]) -> list[Any] | None:
+    """All hex members of a message, in order, by one conversion; None where one is wrong (`bytes_of` says which)."""
+    names, lengths, cuts = _HEX[cls]
+    try:
+        texts = [value[name] for name in names]
+        parts = "".join(texts).split("0x")
+        raw = bytes.fromhex("".join(parts))
+    except (KeyError, TypeError, ValueError):
+        return None
+    # Each text has its own length, begins where the one before ends, and holds no other 0x: nothing has moved.
+    if [len(text) + 2 for text in parts[1:]] != lengths or list(map(len, texts)) != lengths or parts[0]:
+        return None
+    if len(raw) * 2 + 2 * len(lengths) != sum(lengths):  # fromhex skips white space
+        return None
+    return [raw[start:end] for start, end in cuts]
 
 
 def _text_of(value: object, longest: int, what: str) -> str:
@@ -131,6 +154,22 @@ def _reader(name: str, bits: int) -> tuple[Callable[[object, int, str], Any], in
 
 
 _READERS = {cls: tuple(_reader(name, bits) for _, name, bits in shape) for cls, shape in _SHAPES.items()}
+_NUMBERS = {
+    cls: tuple((place, *one) for place, one in enumerate(readers) if one[0] is not bytes_of)
+    for cls, readers in _READERS.items()
+}
+"""Members that are no hex: where they stand and how they are read."""
+
+
+def _hex_plan(cls: type) -> tuple[list[str], list[int], list[tuple[int, int]]]:
+    """Names of the hex members, their lengths as text, and where their bytes stand when all are joined."""
+    sizes = [(name, size) for read, size, name in _READERS[cls] if read is bytes_of]
+    ends = list(accumulate(size for _, size in sizes))
+    cuts = list(zip([0, *ends], ends, strict=False))
+    return [name for name, _ in sizes], [2 + 2 * size for _, size in sizes], cuts
+
+
+_HEX = {cls: _hex_plan(cls) for cls in _SHAPES}
 
 
 def offer_to_json(offer: Offer) -> dict[str, Any]:

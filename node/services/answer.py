@@ -24,6 +24,7 @@ class Answer:
         self._raw_size = 0
         self._assembler = Assembler()
         self._choices: tuple[Choice, ...] | None = None
+        self._texts: list[str] = []
 
     def add_events(self, block: bytes) -> None:
         """Whole events, as they were passed on. Raises EngineFailed for events that are no answer."""
@@ -43,11 +44,13 @@ class Answer:
         if self._choices is None:
             self._compact()
             self._choices = self._assembler.choices()
+            self._texts = [text for text in billable_texts(self._choices) if text]
         return self._choices
 
     def texts(self) -> list[str]:
         """The delivered texts that are counted."""
-        return [text for text in billable_texts(self.choices()) if text]
+        self.choices()
+        return self._texts
 
     @property
     def is_finished(self) -> bool:

@@ -7,7 +7,6 @@ beforehand, so that only the ledger is measured.
 
 import argparse
 import asyncio
-import gc
 import json
 import resource
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import uvloop
 
 from node.adapters.ledger import Books, migrate, open_ledger
+from node.api.runtime import tune_collector
 from node.core.account import Admission, Outcome
 from node.core.hashing import keccak
 from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Status, TokenCount
@@ -72,8 +72,7 @@ async def measure(url: str, waiters: int, cycles: int, lanes: int) -> dict[str, 
     try:
         lease = await books.ledger.take_lease(Seconds(3600))
         waiting, spent = prepare(cycles, lanes, lease), []
-        gc.collect()
-        gc.freeze()
+        tune_collector()  # as every serving process does
         begun, cpu = time.perf_counter(), cpu_seconds()
         await asyncio.gather(*(serve(books, waiting, spent) for _ in range(waiters)))
         seconds, cpu = time.perf_counter() - begun, cpu_seconds() - cpu

@@ -30,9 +30,9 @@ from node.core.types import Micros
 
 MOST = 1024
 """Operations a transaction takes at most: bounds how long the first of them waits."""
-GATHERED = 64
+GATHERED = 128
 """Operations for which the writer is called without looking for more."""
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.005
 """A group that goes on growing is not waited for any longer."""
 LINGER_SECONDS = 0.05
 """Signatures wait this long for a group to ride in."""

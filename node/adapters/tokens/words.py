@@ -78,21 +78,31 @@ class WordCounter:
         head, *tails = text.split(" ")
         if tails and head.endswith("\n"):  # as in "user\n Hello": that space ends a longer run
             head = f"{head} {tails.pop(0)}"
-        try:
-            return self._heads[head] + sum(map(self._tails.__getitem__, tails))
-        except KeyError:
-            self._learn_chunks(head, tails)
-            return self._count_words(text)
+        for _ in range(2):
+            try:
+                return self._heads[head] + sum(map(self._tails.__getitem__, tails))
+            except KeyError:
+                if not self._learn_chunks(head, tails):
+                    break
+        return self._count_words(text)  # also when another thread has just forgotten what was learnt
 
-    def _learn_chunks(self, head: str, tails: list[str]) -> None:
-        """Only chunks that no run of white space enters or leaves: what follows such a run decides where it is cut."""
-        if len(head) <= MAX_WORD_LENGTH and not head[-1:].isspace():
-            self._heads[head] = self._count_words(head)
-            _limit(self._heads)
+    def _learn_chunks(self, head: str, tails: list[str]) -> bool:
+        """Whether all chunks are remembered now; never one that a run of white space enters or leaves.
+
+        What follows such a run decides where it is cut. Very long chunks are noise or an attack.
+        """
+        if len(head) > MAX_WORD_LENGTH or head[-1:].isspace() or len(tails) > MAX_CHUNKS:
+            return False
+        if len(self._tails) + len(tails) > MAX_CHUNKS:
+            self._tails.clear()
         for tail in tails:
-            if 0 < len(tail) <= MAX_WORD_LENGTH and not (tail[0].isspace() or tail[-1].isspace()):
+            if tail not in self._tails:
+                if not 0 < len(tail) <= MAX_WORD_LENGTH or tail[0].isspace() or tail[-1].isspace():
+                    return False
                 self._tails[tail] = self._count_words(f" {tail}")
-        _limit(self._tails)
+        _limit(self._heads)
+        self._heads[head] = self._count_words(head)
+        return True
 
     def _count_words(self, text: str) -> int:
         words = self._words.findall(text)
@@ -100,7 +110,7 @@ class WordCounter:
             return sum(map(self._counts.__getitem__, words))
         except KeyError:
             self._learn(words)
-        return sum(self._counts[word] if word in self._counts else self._ask([word])[0] for word in words)
+        return sum(self._counts.get(word) or self._ask([word])[0] for word in words)
 
     def _learn(self, words: list[str]) -> None:
         if len(self._counts) > MAX_WORDS:
