@@ -5,6 +5,7 @@ rumours and bids with the operator key; sends nothing while this node is not reg
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from node.ports.network import Limits, Peers, ProviderBook
 log = logging.getLogger(__name__)
 BID_SECONDS = 2.0
 """How often the standing bid is made anew."""
+STALL_SECONDS = 0.2
+"""The loop woke up so much too late: a busy host, a suspended machine. Our own clock accuses nobody then."""
 NO_REQUEST = Micros(0)
 Recover = Callable[[Bytes32, Signature], Address]
 
@@ -165,12 +168,14 @@ class MembershipService:
             self._renew_bid()
             self._send(self._swim.tick(self._now))
             self._woken.clear()
-            delay = max(min(self._swim.due_at(), self._next_bid) - self._now, 0.001)
-            try:
-                async with asyncio.timeout(delay):
+            due = max(min(self._swim.due_at(), self._next_bid), self._now + 0.001)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(due - self._now):
                     await self._woken.wait()
-            except TimeoutError:
-                continue
+            late = self._now - due
+            if late > STALL_SECONDS:
+                log.debug("this process stood still for %.1f s", late)
+                self._swim.forgive(late)
 
     def _renew_bid(self) -> None:
         if self._now < self._next_bid:

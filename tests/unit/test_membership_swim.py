@@ -211,6 +211,19 @@ def test_probe__of_which_nothing_comes_back__fails_at_its_deadline() -> None:
     assert machine.is_alive(probe.to)
 
 
+def test_node_that_stood_still__blames_nobody_for_it() -> None:
+    machine = knowing(6)
+    tell(machine, suspect(2, 3), now=2.0)
+    probe = next_probe(machine, 2.0)
+    machine.forgive(60.0)  # then it is 62
+    machine.tick(62.0)
+    assert state(machine, 3) is Liveness.SUSPECTED
+    machine.on_reply(probe, Draft(Kind.ACK), 62.1)
+    assert machine.tally.events[Event.PROBE_FAILED] == 0
+    machine.tick(62.0 + SETTINGS.suspicion_of(6) + 0.1)
+    assert state(machine, 3) is Liveness.DEAD
+
+
 def test_node_that_is_cut_off_itself__doubts_but_accuses_nobody() -> None:
     machine = knowing(8)
     for round_ in range(6):

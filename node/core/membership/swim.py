@@ -148,6 +148,17 @@ class Swim:
             sends += self._gossip()
         return sends
 
+    def forgive(self, seconds: float) -> None:
+        """This process itself stood still for so long: nobody else is to blame for answers it did not read."""
+        self._awareness = min(self._awareness + 1, MOST_AWARE)
+        for probe in self._probes:
+            probe.ask_at += seconds
+            probe.deadline += seconds
+        for payee in self._beliefs.suspects:
+            entry = self._table.find(payee)
+            if entry is not None:
+                entry.suspicion_ends += seconds
+
     # Packets (checked by the gate)
 
     def on_request(self, sender: Address, draft: Draft, now: float) -> Draft | Relay:
