@@ -34,6 +34,7 @@ NEVER = Amount(U128_MAX)
 SENT_ON = frozenset({"retry-after", "payment-response"})
 """Answer headers that the pay flow reads."""
 BOOKS_SECONDS = 5.0
+REFRESH_SECONDS = 2.0
 LEARN_SECONDS = 30.0
 """Half of what an offer is used for."""
 
@@ -215,6 +216,7 @@ class OffloadMarket:
     _pairs: dict[Address, _Pair] = field(default_factory=dict)
     _live: dict[Carrier[Answer], tuple[Ask, Purchase]] = field(default_factory=dict)
     _reader: BookReader | None = None
+    _refreshed_at: float = float("-inf")
 
     def open(self, purchase: Purchase) -> Exchange:
         """See ports.routing.PeerMarket."""
@@ -258,6 +260,10 @@ class OffloadMarket:
 
     async def refresh(self) -> None:
         """Read covers and purses, and learn peers' offers before a request has to wait for them."""
+        now = self.payer.tools.clock.monotonic()
+        if now < self._refreshed_at + REFRESH_SECONDS:
+            return
+        self._refreshed_at = now
         purses: list[Purse] = await self.wallet.run(lambda books: books.load_purses())
         pairs: dict[Address, _Pair] = {}
         members = [one for one in self.membership.members().values() if one.is_alive and one.payee != self.me]

@@ -203,8 +203,8 @@ class PolicyRoute:
             if drawn is not None:
                 self._keep(task, drawn, decision)
             if isinstance(decision, Ask):
-                drawn = await self._draw(task, decision.count)
-                bids = self._bids(drawn)
+                drawn = await self._draw(task, decision.count) if self._may_offload() else None
+                bids = self._bids(drawn) if drawn is not None else ()
                 continue
             if isinstance(decision, Wait):
                 await self._wait(caller)
@@ -212,6 +212,11 @@ class PolicyRoute:
                 continue
             return self._taken(decision, drawn, admission)
         return None
+
+    def _may_offload(self) -> bool:
+        """Whatever the policy wants: not against the client's word, and not for ever in circles (threat H8)."""
+        hops = len(self._request.path)
+        return not self._request.demands.no_offload and hops < self._parts.policies.config.hop_limit
 
     def _taken(self, decision: Decision, drawn: Drawn | None, admission: Admission) -> Backend | None:
         """The backend of a decision that ends the search."""

@@ -5,6 +5,7 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,30 @@ class TestPolicy:
         step = next(one for one in shown["draws"][0]["record"]["steps"] if one["act"] == "refused")
         assert step["reason"] == "refused_draining"
         assert step["evidence"]["signature"].startswith("0x")
+
+    async def test_policy__daily_budget_spent__buys_nothing_more(self, open_net: NetMaker, tmp_path: Path) -> None:
+        broke = with_settings(daily_offload_budget=1)
+        front = NodePlan("front", engine=False, prices=(200_000, 600_000), config=broke)
+        net = await open_net(front, NodePlan("back"))
+        reply = await buy(net.nodes["front"], body(max_tokens=500), max_price=20_000)
+        assert reply.status_code == 429
+        assert bought(tmp_path, net.nodes["front"]) == []
+
+    async def test_policy__hop_limit_reached__is_not_passed_on_whatever_the_policy_says(
+        self, open_net: NetMaker
+    ) -> None:
+        eager = with_settings(policy="paper", hop_limit=1)
+        front = NodePlan("front", engine=False, prices=(200_000, 600_000), config=eager)
+        net = await open_net(front, NodePlan("back"))
+        node, back = net.nodes["front"], net.nodes["back"]
+        for hops, status, served in ((1, 502, 0), (0, 200, 1)):
+            sent = body()
+            terms = replace(node.payer.terms(sent, int(time.time()) + 60, 2_000), hops=hops)
+            headers = {"PAYMENT-SIGNATURE": node.payer.header(terms).decode()}
+            reply = await node.http.post(CHAT, content=sent, headers=headers)
+            assert reply.status_code == status, reply.text
+            assert back.stub is not None
+            assert len(back.stub.received) == served
 
     async def test_policy__deadline_out_of_reach__is_refused_at_once_with_retry_after(self, open_net: NetMaker) -> None:
         net = await open_net(NodePlan("front", slots=1), NodePlan("back", slots=1))
