@@ -27,7 +27,7 @@ from tests.faults.load import Load
 MODEL = "stub"
 PROVIDERS = ("provider-1", "provider-2", "provider-3")
 CLIENTS = ("client-1", "client-2")
-WORKERS, PAUSE = 4, 1.5
+WORKERS, PAUSE = 4, 6.0
 """A client's parallel requests, and their longest rest in seconds: each audit re-checks every receipt so far."""
 SINGLE_KILLS = 200
 """Most kills with an audit after each; a longer run kills in rounds, which also makes deaths overlap."""
