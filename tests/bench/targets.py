@@ -52,7 +52,7 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
     ours = samples["wwwserve"]
     rate = ("stream32", "per_second")
     p50, first = "latency_p50", "first_byte_p50"
-    gas, offload = "from make gas: docs/figures/gas.json", "offload is not built yet"
+    gas, offload = "from make gas: docs/figures/gas.json", "not part of this run"
     return [
         Target("paid plain CPU / LiteLLM, unpaid", "ratio", 1 / 40, None, _ratio(samples, PLAIN, "litellm")),
         Target("paid plain CPU / vllm-router, unpaid", "ratio", 4, None, _ratio(samples, PLAIN, "vllm-router")),

@@ -1,5 +1,10 @@
 """Canonical answers: the same text has one hash however it was streamed."""
 
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from node.core.choices import Choice, canonical_json, response_hash
 from node.core.types import ZERO32, Bytes32
 
@@ -31,3 +36,18 @@ def test_hash__salt_or_text_differs__differs() -> None:
     base = response_hash(ZERO32, [Choice(0, "a", "stop")])
     assert base != response_hash(Bytes32(b"\x01" * 32), [Choice(0, "a", "stop")])
     assert base != response_hash(ZERO32, [Choice(0, "a", "length")])
+
+
+@given(
+    st.builds(
+        Choice,
+        st.integers(0, 127) | st.booleans(),
+        st.text(),
+        st.none() | st.text(),
+        st.sampled_from(["content", "text"]),
+        st.text(max_size=3),
+    )
+)
+def test_canonical_json__any_choice__is_what_the_encoder_writes(choice: Choice) -> None:
+    text = json.dumps([choice.to_canonical()], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical_json([choice]) == text.encode("utf-8", "backslashreplace")

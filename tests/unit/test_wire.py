@@ -92,3 +92,36 @@ def test_message__any_json__is_refused_or_read_but_never_crashes(value: object) 
 
 def test_bytes__exact_length__is_read() -> None:
     assert bytes_of("0x00ff", 2, "x") == b"\x00\xff"
+
+
+def _shifted(texts: list[str]) -> list[list[str]]:
+    """The same digits between other borders, and other ways to write what is no canonical hex."""
+    first, second = texts
+    return [
+        [first + second[:2], second[2:]],
+        [first[:-2], second[:2] + first[-2:] + second[2:]],
+        [first[2:], "0x" + second],
+        ["0x" + first[2:].replace(first[2:4], "  ", 1), second],
+        ["0X" + first[2:], second],
+        [first[:-1] + "x", second],
+        [first[:-2] + "0x", second],
+        [first[:-2] + "0x", second[2:] + "ab"],
+        [first, second[:-1] + "\u0661"],
+    ]
+
+
+def test_message__hex_members_that_are_moved_or_padded__are_refused() -> None:
+    """All hex members are read by one conversion: it must not see less than reading each by itself."""
+    good = message_to_json(make_terms())
+    cases = _shifted([good["requestId"], good["requestHash"]])
+    for one, two in cases:
+        with pytest.raises(BadVoucher):
+            message_from_json(Terms, good | {"requestId": one, "requestHash": two})
+    assert len(cases) == 9
+
+
+def test_message__member_of_another_type__is_refused() -> None:
+    good = message_to_json(make_terms())
+    for bad in (None, 7, ["0x" + "00" * 32], b"0x" + b"00" * 32, {"a": 1}):
+        with pytest.raises(BadVoucher, match="originHash"):
+            message_from_json(Terms, good | {"originHash": bad})
