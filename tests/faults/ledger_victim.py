@@ -19,27 +19,29 @@ class WallClock:
         return time.monotonic()
 
 
-def main(url: str, first: int, pipe: int) -> None:
+def main(url: str, first: int, pipe: int, lease_seconds: int = 1) -> None:
     """Number requests from `first`; write a line to the pipe after each acknowledged step."""
-    asyncio.run(_work(url, first, pipe))
+    asyncio.run(_work(url, first, pipe, Seconds(lease_seconds)))
 
 
-async def _work(url: str, first: int, pipe: int) -> None:
+async def _work(url: str, first: int, pipe: int, lease_seconds: Seconds) -> None:
     books = open_ledger(url, WallClock(), "victim")
     books.start()
-    lease = await books.ledger.take_lease(Seconds(1))
+    lease = await books.ledger.take_lease(lease_seconds)
     for admission in await books.ledger.load_abandoned():
         receipt = await books.ledger.close(admission, outcome(0, Status.FAILED), micros(first))
         os.write(pipe, b"F %s %d\n" % (receipt.request_id.hex().encode(), receipt.charge))
     os.write(pipe, b"ready\n")
     numbers = iter(range(first, first + 10**6))
-    await asyncio.gather(_renew(books, lease), *(_serve(books, lease, numbers, pipe) for _ in range(WAITERS)))
+    await asyncio.gather(
+        _renew(books, lease, lease_seconds), *(_serve(books, lease, numbers, pipe) for _ in range(WAITERS))
+    )
 
 
-async def _renew(books: object, lease: int) -> None:
+async def _renew(books: object, lease: int, seconds: Seconds) -> None:
     while True:
         await asyncio.sleep(0.3)
-        await books.ledger.renew_lease(lease, Seconds(1))
+        await books.ledger.renew_lease(lease, seconds)
 
 
 async def _serve(books: object, lease: int, numbers: object, pipe: int) -> None:
