@@ -1,4 +1,4 @@
-"""The operator key was changed: what the former key should have signed is refused clearly, not signed by the new one."""
+"""The operator key was changed: what the former key should have signed is refused clearly, never signed by the new."""
 
 import time
 from typing import Any
