@@ -29,9 +29,9 @@ requests from one dispatcher until its share of that dispatcher's offloads over 
 the fair sixth, for good or for a while.
 
 *Free rider*: in S1, node 1 (a rush of its own users in the first 300 s) sends requests out and accepts none. Under the
-paper's rule it pays a credit each and has a hundred of them, so in one run it gets away with it, and the others' users
-wait longer. Under ours it pays each request from its prepaid allotment: the others earn what it spends (last columns).
-It cannot take without paying: a node serves only against a voucher, and loses at most the unvouched tail.
+paper's rule little is offloaded in time, so it changes little. Under ours the others' users wait longer and its own a
+little less, and it pays for each request it sends (last column: requests' worth): refusing work is a provider's right,
+and it earns nothing by it. It cannot take without paying: a node serves only against a voucher.
 """
 RIDER = 0
 

@@ -27,8 +27,7 @@ alone for two seconds, doubling. A partition hides bids; streams already running
 
 *Clock skew.* Forecasts and promises are durations, so skew touches only deadlines, which are moments: each node's clock
 is off by up to so many seconds either way, and a peer reads a request's deadline with its own. S2 with 1.6 times its
-arrivals and a deadline of 250 s: skews of seconds cost nothing; skews that are a good part of the deadline make nodes
-refuse what they could do and accept what they cannot.
+arrivals and a deadline of 250 s: clocks wrong by seconds cost nothing, and a whole minute changes little.
 """
 
 
