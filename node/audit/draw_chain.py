@@ -14,6 +14,9 @@ from node.audit.rpc import Rpc
 from node.audit.stakes import Stakes, fold_registry
 from node.audit.structs import domain_separator
 
+KEY_EVENTS = frozenset({"OperatorSet", "GenerationBumped"})
+"""All of the escrow that a draw depends on: who may sign for whom."""
+
 
 class DrawChain:
     """The events up to one finalised block, read once; a context for each block asked for."""
@@ -49,7 +52,7 @@ class DrawChain:
     def _folded(self, number: int) -> tuple[Book, Stakes]:
         """The reports of these folds are thrown away: `audit.py verify` is for them."""
         report = Report()
-        book, stakes = Book(Windows(0, 0), report), Stakes(report)
+        book, stakes = Book(Windows(1, 1), report), Stakes(report)
         for log in self._logs:
             if log.block_number > number:
                 break
@@ -60,8 +63,8 @@ class DrawChain:
                 continue
             if event is None:
                 continue
-            if contract == "escrow":
-                fold_escrow(book, event)
-            else:
+            if contract == "registry":
                 fold_registry(stakes, event)
+            elif event.name in KEY_EVENTS:
+                fold_escrow(book, event)
         return book, stakes
