@@ -150,12 +150,19 @@ def show(console: Console, samples: Mapping[str, Mapping[str, Sample]], rows: li
     console.print(goals)
 
 
-def measured_gas(folder: Path) -> dict[str, float]:
-    """What the contracts' own suite wrote, if it has run."""
-    table = folder / "gas.json"
-    if not table.exists():
-        return {}
-    return {"gas": float(json.loads(table.read_text())["gas_per_lane_batch50"])}
+def measured_elsewhere(folder: Path) -> dict[str, float]:
+    """What other commands have written into the same folder, if they have run."""
+    found = {}
+    for name, file, members in (
+        ("gas", "gas.json", ["gas_per_lane_batch50"]),
+        ("hop", "hop.json", ["added", "p50_ms"]),
+    ):
+        if (folder / file).exists():
+            value = json.loads((folder / file).read_text())
+            for member in members:
+                value = value[member]
+            found[name] = float(value)
+    return found
 
 
 def save(out: Path, result: dict) -> None:
@@ -179,7 +186,7 @@ def run_bench(
             alone = {"ready": ready, "charges": charges, "voucher": parts.voucher_microseconds(bench.tokens)}
         finally:
             bench.stop()
-    return samples, alone | measured_gas(options.out)
+    return samples, alone | measured_elsewhere(options.out)
 
 
 def read_options() -> argparse.Namespace:

@@ -52,7 +52,7 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
     ours = samples["wwwserve"]
     rate = ("stream32", "per_second")
     p50, first = "latency_p50", "first_byte_p50"
-    gas, offload = "from make gas: docs/figures/gas.json", "not part of this run"
+    gas, hop = "from make gas: docs/figures/gas.json", "from make bench-hop: docs/figures/hop.json"
     return [
         Target("paid plain CPU / LiteLLM, unpaid", "ratio", 1 / 40, None, _ratio(samples, PLAIN, "litellm")),
         Target("paid plain CPU / vllm-router, unpaid", "ratio", 4, None, _ratio(samples, PLAIN, "vllm-router")),
@@ -69,7 +69,7 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
         Target("memory, 1,000 open streams", "MB", 300, 150, round(ours["stream1000"].memory, 1)),
         Target("start to ready, engine up", "s", 2, 1, round(parts["ready"], 2)),
         Target("gas per settled lane, 50-row batch", "gas", 30_000, 25_000, parts.get("gas"), note=gas),
-        Target("one hop of offload, added first token", "ms", 3, 1.5, None, note=offload),
+        Target("one hop of offload, added first token", "ms", 3, 1.5, parts.get("hop"), note=hop),
         Target("added p50, 1 at a time", "ms", None, None, _added_ms(samples, "plain1", p50)),
         Target("added p50, 32 at a time", "ms", None, None, _added_ms(samples, "plain32", p50)),
     ]
