@@ -77,8 +77,6 @@ abstract contract Faults is Trials {
         uint128 slashed = _slashable(culprit, _faultSlash);
         uint128 bounty = slashed * JUDGES_PER_MILLE / PER_MILLE;
         _credit(msg.sender, bounty);
-        // The culprit's stake funds the reporter: without this, events would not say whose balance grew.
-        if (bounty != 0) emit Funded(msg.sender, culprit, bounty);
         emit FaultProven(culprit, fault, occurrence, slashed, bounty);
         _slash(culprit, slashed, bounty);
     }
