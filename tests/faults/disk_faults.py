@@ -8,10 +8,11 @@ sweep closes at zero), the cached totals equal the rows, and the next write succ
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from node.adapters.ledger import Books, migrate, open_ledger
@@ -22,9 +23,11 @@ from node.core.hashing import keccak
 from node.core.transactions import Call, Wish
 from node.core.types import Address, Micros, Seconds, Status
 from tests.factories import PAYEE, PAYER
+from tests.fakes.postgres import NoPostgresError, fresh_database, postgres_server
 from tests.faults.faulty_driver import POSTGRES_FAULTS, SQLITE_FAULTS, Plan, make_faulty
 from tests.ledgers import SIGNATURE, FakeClock, dump, micros, outcome, seed_pair, wish
 
+MANY = 12
 NEVER = 10**9
 """A statement number that does not come: the case without a fault tells how many there are."""
 Action = Callable[[], Awaitable[object]]
@@ -57,17 +60,30 @@ class Rig:
         open_number = await self.admitted()
         self.number += 1
         fresh, height = self.number, self.number
+        many = range(fresh + 1, fresh + 1 + MANY)
+        self.number += MANY
         ledger, outbox = self.books.ledger, self.books.outbox
         want = Wish(f"k{fresh}", "claim", PAYEE, Call(PAYEE, b"x"), Seconds(0))
         news = ChainBatch((_block(height),), (_allotted(height),), height)
         return {
             "admit": lambda: ledger.admit(wish(fresh, self.lease, price=10, ceiling=10**6)),
+            "admit_many": lambda: self.admit_all(many),
             "close": lambda: ledger.close(wish(open_number, self.lease, price=10), outcome(3), self.now()),
             "take_lease": lambda: ledger.take_lease(Seconds(5)),
             "renew_lease": lambda: ledger.renew_lease(self.lease, Seconds(10**6)),
             "want": lambda: outbox.add(want),
             "book": lambda: self.books.chain.book(news),
         }
+
+    async def admit_all(self, numbers: range) -> None:
+        """More rows than are inserted one by one: on PostgreSQL they are copied. All callers hear the same."""
+        admits = (self.books.ledger.admit(wish(one, self.lease, price=10, ceiling=10**6)) for one in numbers)
+        heard = await asyncio.gather(*admits, return_exceptions=True)
+        errors = [one for one in heard if isinstance(one, BaseException)]
+        if errors and len(errors) < len(heard):
+            raise RuntimeError(f"{len(errors)} of {len(heard)} in one group were refused: {errors[0]!r}")
+        if errors:
+            raise errors[0]
 
     def now(self) -> Micros:
         return micros(self.number)
@@ -119,13 +135,13 @@ def _allotted(number: int) -> ChainEvent:
     return ChainEvent(number, _block(number).hash, 0, keccak(b"tx"), "escrow", "Allotted", args)
 
 
-async def run(url: str, kinds: list[str]) -> Rig:
+async def run(url: str, kinds: list[str], only: list[str]) -> Rig:
     """All cases on one database."""
     migrate(url)
     seed_pair(url, 10**9)
     rig = Rig(url)
     await rig.begin()
-    for name in await rig.actions():
+    for name in only or await rig.actions():
         for kind in kinds:
             statements = await rig.try_out(name, kind, NEVER, is_lasting=False, is_late=False)
             for at in range(statements):
@@ -154,19 +170,38 @@ async def try_signatures(rig: Rig) -> None:
         rig.violations.append("signature: lost in a fault although the worker lived")
 
 
+def kinds_of(url: str) -> list[str]:
+    return list(SQLITE_FAULTS if url.startswith("sqlite") else POSTGRES_FAULTS)
+
+
+def databases(named: str | None, stack: contextlib.ExitStack) -> Iterator[str]:
+    """The named one; else a new SQLite file and, where the machine has PostgreSQL, a new database there."""
+    if named:
+        yield named
+        return
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    yield f"sqlite:///{folder / 'faults.db'}"
+    try:
+        server = stack.enter_context(postgres_server())
+    except NoPostgresError as exc:
+        print(f"PostgreSQL left out: {exc}")
+        return
+    yield stack.enter_context(fresh_database(server))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", help="an empty database; default: a temporary SQLite file")
+    parser.add_argument("--url", help="an empty database; default: SQLite, and PostgreSQL where it is installed")
+    parser.add_argument("--only", nargs="*", default=[], metavar="WRITE", help="admit, admit_many, close, ...")
     args = parser.parse_args()
     logging.disable(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
-        url = args.url or f"sqlite:///{Path(folder) / 'faults.db'}"
-        kinds = list(SQLITE_FAULTS if url.startswith("sqlite") else POSTGRES_FAULTS)
-        rig = asyncio.run(run(url, kinds))
-    for violation in rig.violations[:20]:
+    with contextlib.ExitStack() as stack:
+        rigs = [asyncio.run(run(url, kinds_of(url), args.only)) for url in databases(args.url, stack)]
+    violations = [violation for rig in rigs for violation in rig.violations]
+    for violation in violations[:20]:
         print(violation)
-    print(f"disk-faults: cases {rig.cases}, violations {len(rig.violations)}")
-    return 1 if rig.violations else 0
+    print(f"disk-faults: cases {sum(rig.cases for rig in rigs)}, violations {len(violations)}")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

@@ -101,4 +101,7 @@ def _cursor(plan: Plan) -> type[psycopg.Cursor[Any]]:
         def executemany(self, text: Any, *args: Any, **more: Any) -> Any:
             return plan.run(str(text), lambda: super(Cursor, self).executemany(text, *args, **more))
 
+        def copy(self, text: Any, *args: Any, **more: Any) -> Any:
+            return plan.run(str(text), lambda: super(Cursor, self).copy(text, *args, **more))
+
     return Cursor

@@ -23,7 +23,7 @@ from tests.ledgers import FakeClock, dump, fresh_ledger, micros, opened_books, o
 @pytest.mark.timeout(400)
 @pytest.mark.slow
 async def test_every_statement__failing_in_turn__leaves_no_half_row(ledger_url: str) -> None:
-    rig = await run(ledger_url, ["full", "io"])
+    rig = await run(ledger_url, ["full", "io"], [])
     assert rig.cases > 200
     assert rig.violations == []
 
