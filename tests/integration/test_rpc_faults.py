@@ -89,7 +89,7 @@ async def watched(market: Market, *, has_second: bool) -> AsyncIterator[Watched]
         chain = connect(market.deployment, urls, fast, DEADLINE)
         try:
             made = Watched(market, proxy, chain, MemoryChainBook())
-            await made.watch.poll()
+            await made.heal()  # patient: on a busy machine half a second may not be enough even for an honest endpoint
             yield made
         finally:
             await chain.close()
