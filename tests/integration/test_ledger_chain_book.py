@@ -202,6 +202,20 @@ async def test_settlement_seen__claimed_above_charged__counts_against_the_cover(
         await books.ledger.admit(wish(2, lease))
 
 
+async def test_overclaim_convicted__after_the_last_settlement__leaves_what_was_claimed(books: Books) -> None:
+    """The newest settlement says all of a lane, whatever other events follow it; an undone one no longer counts."""
+    convicted = event(5, 0, "OverclaimChallenged", payer=PAYER, payee=PAYEE, lane=PAYER, generation=1, excess=9)
+    await books.chain.book(batch(1, 2, allotted(1, 300), operator_set(2, 1), finalised=2))
+    await books.chain.book(batch(3, 5, settled(3, 50), settled(4, 120), convicted, finalised=2))
+    pair = await books.ledger.load_pair(PAYER, PAYEE)
+    assert pair is not None
+    assert pair.committed == 120
+    await books.chain.roll_back(3)
+    pair = await books.ledger.load_pair(PAYER, PAYEE)
+    assert pair is not None
+    assert pair.committed == 50
+
+
 async def test_bumped_generation__seen_at_once__admits_nothing_until_final(books: Books) -> None:
     await books.chain.book(batch(1, 2, allotted(1, 300), operator_set(2, 1), finalised=2))
     lease = await books.ledger.take_lease(Seconds(60))

@@ -47,25 +47,36 @@ def _block_of(row: Row[Any]) -> Block:
 
 def load_history(connection: Connection, subject: Subject) -> list[ChainEvent]:
     """All events of one subject, in chain order."""
-    wanted = select(chain_event).where(chain_event.c.kind == subject.kind.value, chain_event.c.subject == subject.key)
-    return events_of(connection, wanted)
+    return events_of(connection, _of(subject))
+
+
+def load_last_settlement(connection: Connection, lane: Subject) -> list[ChainEvent]:
+    """All that `replay_lane` needs of a lane's history, which grows with every settlement for as long as it lives."""
+    settled = _of(lane).where(chain_event.c.name == "Settled")
+    newest = settled.order_by(chain_event.c.block_number.desc(), chain_event.c.log_index.desc()).limit(1)
+    return [_fact(row) for row in connection.execute(newest)]
+
+
+def _of(subject: Subject) -> Select[Any]:
+    return select(chain_event).where(chain_event.c.kind == subject.kind.value, chain_event.c.subject == subject.key)
 
 
 def events_of(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[ChainEvent]:
     """Rows of chain_event as facts, in chain order."""
     ordered = wanted.order_by(chain_event.c.block_number, chain_event.c.log_index)
-    return [
-        ChainEvent(
-            block_number=row.block_number,
-            block_hash=row.block_hash,
-            log_index=row.log_index,
-            tx_hash=row.tx_hash,
-            contract=row.contract,
-            name=row.name,
-            args=args_from_json(json.loads(row.args)),
-        )
-        for row in connection.execute(ordered)
-    ]
+    return [_fact(row) for row in connection.execute(ordered)]
+
+
+def _fact(row: Row[Any]) -> ChainEvent:
+    return ChainEvent(
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        log_index=row.log_index,
+        tx_hash=row.tx_hash,
+        contract=row.contract,
+        name=row.name,
+        args=args_from_json(json.loads(row.args)),
+    )
 
 
 def load_standing(connection: Connection, payee: Address, payer: Address, signer_address: Address) -> Standing:

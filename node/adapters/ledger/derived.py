@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from node.adapters.ledger.chain_reads import load_history
+from node.adapters.ledger.chain_reads import load_history, load_last_settlement
 from node.adapters.ledger.chain_tables import payee_operator, payee_state, provider, signer
 from node.adapters.ledger.tables import account, lane, pair
 from node.adapters.ledger.upsert import add_missing, put
@@ -18,7 +18,8 @@ def derive(connection: Connection, subjects: Iterable[Subject], finalised: int) 
     for subject in sorted(subjects, key=lambda one: (one.key[:40], one.kind)):
         write = _WRITERS.get(subject.kind)
         if write is not None:
-            write(connection, subject.key, load_history(connection, subject), finalised)
+            load = load_last_settlement if subject.kind == Kind.LANE else load_history
+            write(connection, subject.key, load(connection, subject), finalised)
 
 
 def _put_pair(connection: Connection, key: bytes, events: Sequence[ChainEvent], finalised: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, delete, select, text, update
 
 from node.adapters.ledger import tables
-from node.adapters.ledger.chain_reads import load_history
+from node.adapters.ledger.chain_reads import load_history, load_last_settlement
 from node.adapters.ledger.hot import Row, Session, Words
 from node.adapters.ledger.leases import take_lease
 from node.adapters.ledger.rows import Agreements, next_number, receipt_row, voucher_row, write_totals
@@ -47,7 +47,7 @@ def load_claimed_ahead(connection: Connection, payee: Address, generation: int) 
     return [
         LaneGap(key, Amount(known), Amount(claimed), "the escrow")
         for key, claimed, known in ahead
-        if replay_lane(load_history(connection, _subject(key))).generation == generation
+        if replay_lane(load_last_settlement(connection, _subject(key))).generation == generation
     ]
 
 
