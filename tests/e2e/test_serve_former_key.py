@@ -31,7 +31,7 @@ async def rotated(open_lab: LabMaker, sold: int) -> Lab:
     lab = await open_lab(wrap_ledger=Forgetful)
     for number in range(sold):
         assert (await lab.post(lab.body(content=f"words {number}"))).status_code == 200
-    lab.node.book.operator = STRANGER
+    lab.node.book.operators = dict.fromkeys(lab.node.book.operators, STRANGER)
     await lab.node.serving._parts.chain.refresh()
     return lab
 

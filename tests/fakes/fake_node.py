@@ -20,7 +20,7 @@ from node.core.hashing import Domain, keccak
 from node.core.messages import ModelOffer, Offer, Receipt, Terms, Voucher
 from node.core.pricing import charge_of, completion_room
 from node.core.prompt import counted_prompt
-from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Micros, Status, TokenCount
+from node.core.types import ZERO32, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Status, TokenCount
 from node.core.wire import (
     bytes_of,
     hex_of,
@@ -272,7 +272,7 @@ class FakeNode:
         held = self.best.get(key)
         if held is None or held[0].ceiling < voucher.ceiling:
             self.best[key] = (voucher, signature)
-        return Admission(key, voucher, signature, terms, salt, 0, 1)
+        return Admission(key, voucher, signature, terms, salt, Seconds(self._now_seq() // 1_000_000), 1)
 
     def _admit(self, key, admission: Admission) -> None:
         lane = self.lanes.get(admission.key, LaneState(admission.key))
