@@ -28,7 +28,7 @@ class Block:
 class ChainEvent:
     """One log of our contracts. `args` carries the ABI's names; addresses and bytes32 as bytes.
 
-    `contract` is "escrow" or "registry". Its identity is (block_hash, log_index).
+    `contract` is "escrow", "registry" or "duels". Its identity is (block_hash, log_index).
     """
 
     block_number: int
@@ -44,8 +44,12 @@ class ChainEvent:
         """Order within the chain."""
         return (self.block_number, self.log_index)
 
+    def octets(self, name: str) -> bytes:
+        """A bytes argument of any length. Raises Broken when the event has none of that name (so do those below)."""
+        return self._arg(name, bytes)
+
     def address(self, name: str) -> Address:
-        """An address argument. Raises Broken when the event has none of that name (so do the three below)."""
+        """An address argument."""
         return Address(self._arg(name, bytes))
 
     def bytes32(self, name: str) -> Bytes32:
@@ -90,11 +94,19 @@ class Kind(StrEnum):
     SIGNER = "signer"
     PAYEE = "payee"
     PROVIDER = "provider"
+    DUEL = "duel"
+    MEMBER = "member"
+    SEED = "seed"
+    PURSE = "purse"
+    CULPRIT = "culprit"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One thing with a history of its own; `key` = its addresses, one after the other (payer, payee, lane)."""
+    """One thing with a history of its own; `key` = its addresses, one after the other (payer, payee, lane).
+
+    A duel's key is its id.
+    """
 
     kind: Kind
     key: bytes
@@ -125,6 +137,23 @@ _SUBJECTS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "Deregistered": (Kind.PROVIDER, ("provider",)),
     "StakeWithdrawn": (Kind.PROVIDER, ("provider",)),
     "Slashed": (Kind.PROVIDER, ("provider",)),
+    "Opened": (Kind.DUEL, ("duelId",)),
+    "Drawn": (Kind.DUEL, ("duelId",)),
+    "Committed": (Kind.DUEL, ("duelId",)),
+    "Revealed": (Kind.DUEL, ("duelId",)),
+    "AppealOpened": (Kind.DUEL, ("duelId",)),
+    "Finalized": (Kind.DUEL, ("duelId",)),
+    "Enrolled": (Kind.MEMBER, ("provider",)),
+    "Resigned": (Kind.MEMBER, ("provider",)),
+    "DelegateSet": (Kind.MEMBER, ("provider",)),
+    "Adopted": (Kind.MEMBER, ("provider",)),
+    "ControllerSet": (Kind.MEMBER, ("provider",)),
+    "Weighed": (Kind.MEMBER, ("provider",)),
+    "SeedCommitted": (Kind.SEED, ("dispatcher",)),
+    "SeedRevealed": (Kind.SEED, ("dispatcher",)),
+    "Funded": (Kind.PURSE, ("account",)),
+    "Collected": (Kind.PURSE, ("account",)),
+    "FaultProven": (Kind.CULPRIT, ("culprit",)),
 }
 
 
@@ -134,7 +163,7 @@ def subject_of(event: ChainEvent) -> Subject:
     if known is None:
         raise Broken("the contracts emitted an event this node does not know", event=event.name)
     kind, names = known
-    return Subject(kind, b"".join(event.address(name) for name in names))
+    return Subject(kind, b"".join(event.octets(name) for name in names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class EvmChain:
             deployment.escrow: ("escrow", self.escrow),
             deployment.registry: ("registry", self.registry),
         }
+        if deployment.duels is not None:
+            contracts[deployment.duels] = ("duels", self.duels)
         self._reading = Reading(self.pool, LogReader(contracts), tuple(contracts))
 
     def status(self) -> tuple[EndpointStatus, ...]:

@@ -1,6 +1,6 @@
 """Logs as facts, and the checks that an endpoint's answer about logs is believable (threats I2, I4).
 
-Only logs of our two addresses count, whatever else an endpoint returns. An empty answer is believed only when the
+Only logs of our own addresses count, whatever else an endpoint returns. An empty answer is believed only when the
 block's bloom filter rules our addresses out or the block's receipts agree.
 """
 

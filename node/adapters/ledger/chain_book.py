@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from node.adapters.ledger import booking, chain_reads
 from node.adapters.ledger.store import Store
+from node.core.duel_facts import CourtFacts, DuelFacts
 from node.core.facts import Block, ChainBatch, Cursor
 from node.core.folds import PayeeView, ProviderView
 from node.core.membership.members import Registered
-from node.core.types import Address
+from node.core.types import Address, Bytes32
 from node.core.voucher import Standing
 
 
@@ -48,6 +49,14 @@ class SqlChainBook:
     async def load_providers(self) -> Sequence[ProviderView]:
         """See ports.ChainBook."""
         return await self._store.read_with(chain_reads.load_providers)
+
+    async def load_duel(self, duel: Bytes32) -> DuelFacts:
+        """See ports.duels.DuelBook."""
+        return await self._store.read_with(chain_reads.load_duel, duel)
+
+    async def load_court(self) -> CourtFacts:
+        """See ports.duels.DuelBook."""
+        return await self._store.read_with(chain_reads.load_court)
 
     async def load_registered(self) -> Sequence[Registered]:
         """See ports.network.ProviderBook."""

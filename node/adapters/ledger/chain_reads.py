@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -16,11 +17,14 @@ from node.adapters.ledger.chain_tables import (
     signer,
 )
 from node.adapters.ledger.tables import pair
-from node.core.facts import Block, ChainEvent, Cursor, Subject, args_from_json
+from node.core.duel_facts import CourtFacts, DuelFacts, fold_court, fold_duel
+from node.core.facts import Block, ChainEvent, Cursor, Kind, Subject, args_from_json
 from node.core.folds import PayeeView, ProviderView
 from node.core.membership.members import Registered
 from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
 from node.core.voucher import Standing
+
+_IS_MEMBERS = chain_event.c.kind == Kind.MEMBER.value
 
 
 def load_cursor(connection: Connection) -> Cursor | None:
@@ -59,6 +63,16 @@ def load_last_settlement(connection: Connection, lane: Subject) -> list[ChainEve
 
 def _of(subject: Subject) -> Select[Any]:
     return select(chain_event).where(chain_event.c.kind == subject.kind.value, chain_event.c.subject == subject.key)
+
+
+def load_duel(connection: Connection, duel: Bytes32) -> DuelFacts:
+    """A duel as of the newest booked block, replayed from its events; state NONE for one that was never opened."""
+    return reduce(fold_duel, load_history(connection, Subject(Kind.DUEL, duel)), DuelFacts())
+
+
+def load_court(connection: Connection) -> CourtFacts:
+    """All members and weights as of the newest booked block, replayed from their events."""
+    return reduce(fold_court, events_of(connection, select(chain_event).where(_IS_MEMBERS)), CourtFacts())
 
 
 def events_of(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[ChainEvent]:

@@ -98,4 +98,4 @@ _WRITERS: dict[Kind, Callable[[Connection, bytes, Sequence[ChainEvent], int], No
     Kind.PAYEE: _put_payee,
     Kind.PROVIDER: _put_provider,
 }
-"""A payer's free balance (Kind.PAYER) is nothing a node acts on."""
+"""A payer's free balance (Kind.PAYER) is nothing a node acts on; duels and members are replayed when they are read."""
