@@ -95,6 +95,20 @@ _RULES = (
     Rule("AUD-072", "an overclaim that can be challenged on chain", _C, "payer", "INV12"),
     Rule("AUD-073", "the node's totals of a lane are not those of its receipts", _C, "payer", "INV12"),
     Rule("AUD-074", "unsettled receipts are not served", _W, "payer"),
+    # duels
+    Rule("AUD-080", "a step of a duel breaks the court's rules", _C, "everyone"),
+    Rule("AUD-081", "the judges are not those that block and stakes draw", _C, "payee", "DINV2"),
+    Rule("AUD-082", "a vote does not open its commitment", _C, "payee"),
+    Rule("AUD-083", "the verdict is not that of the votes", _C, "payee"),
+    Rule("AUD-084", "a duel paid, slashed or burnt another amount than it should", _C, "payee", "DINV1"),
+    Rule("AUD-085", "a balance of the court differs from the events", _C, "payee", "DINV4"),
+    Rule("AUD-086", "the court holds less than it owes", _C, "everyone", "DINV1"),
+    Rule("AUD-087", "a member's weight or state is not what stake and events give", _C, "payee", "DINV2"),
+    Rule("AUD-088", "the second executor is not the one drawn, or the request was none to duel", _W, "payee"),
+    Rule("AUD-089", "a sampling seed was not revealed in time", _W, "payee"),
+    Rule("AUD-090", "a revealed seed is not the committed one", _C, "payee"),
+    Rule("AUD-091", "a fault was punished against the rules", _C, "payee", "DINV3"),
+    Rule("AUD-092", "an executor signed two answers to one request", _W, "payer"),
 )
 CATALOGUE: dict[str, Rule] = {rule.code: rule for rule in _RULES}
 """By code. Read-only by convention."""

@@ -1,4 +1,4 @@
-"""The chain up to one pinned block: headers and all logs of the two contracts.
+"""The chain up to one pinned block: headers and all logs of our contracts.
 
 It judges only whether the RPC endpoints agree with themselves and each other. An endpoint may lag, lie or leave logs
 out (threats I1 to I4), so logs are compared with the blooms and receipts of the blocks, and with a second endpoint.
@@ -101,7 +101,7 @@ def _ranges(first: int, last: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def fetch_logs(rpc: Rpc, deployment: Deployment, pinned: PinnedBlock, progress: Progress) -> list[Log]:
-    """All logs of escrow and registry from the deployment to the pinned block, in order. Raises CannotAuditError."""
+    """All logs of our contracts from the deployment to the pinned block, in order. Raises CannotAuditError."""
     logs: list[Log] = []
     first, last = deployment.deploy_block, pinned.number
     for start, end in _ranges(first, last, LOG_CHUNK_BLOCKS):
@@ -112,7 +112,7 @@ def fetch_logs(rpc: Rpc, deployment: Deployment, pinned: PinnedBlock, progress: 
 
 def _logs_between(rpc: Rpc, deployment: Deployment, start: int, end: int) -> list[Log]:
     """Halves the range when the endpoint refuses it as too large."""
-    addresses = [hexed(deployment.escrow), hexed(deployment.registry)]
+    addresses = [hexed(address) for address in deployment.contracts]
     wanted = {"address": addresses, "fromBlock": hex(start), "toBlock": hex(end)}
     try:
         answer = rpc.call("eth_getLogs", wanted)
@@ -123,7 +123,7 @@ def _logs_between(rpc: Rpc, deployment: Deployment, start: int, end: int) -> lis
         return _logs_between(rpc, deployment, start, middle) + _logs_between(rpc, deployment, middle + 1, end)
     logs = parse_logs(answer, rpc.url)
     # A look-alike contract's events must never count (threat I4), whatever the filter did.
-    return [log for log in logs if log.address in (deployment.escrow, deployment.registry)]
+    return [log for log in logs if log.address in deployment.contracts]
 
 
 def parse_logs(answer: object, url: str) -> list[Log]:
@@ -182,7 +182,7 @@ def find_hidden_logs(
 ) -> list[Log]:
     """Logs that blocks contain and `eth_getLogs` left out: each is a finding, and is given back so that it counts."""
     known = {(log.block_hash, log.index) for log in logs}
-    contracts = (deployment.escrow, deployment.registry)
+    contracts = deployment.contracts
     suspects = [n for n, h in headers.items() if any(may_contain(h.bloom, address) for address in contracts)]
     hidden: list[Log] = []
     for start in range(0, len(suspects), RECEIPTS_CHUNK):

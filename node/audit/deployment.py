@@ -13,16 +13,26 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One set of contracts. `block_hash` is that of the deploy block (zeros when the file does not say)."""
+    """One set of contracts; `duels` is empty for a set without them.
+
+    `block_hash` is that of the deploy block (zeros when the file does not say).
+    """
 
     chain_id: int
     escrow: bytes
     registry: bytes
+    duels: bytes
     currency: bytes
     currency_symbol: str
     currency_decimals: int
     deploy_block: int
     block_hash: bytes
+
+    @property
+    def contracts(self) -> dict[bytes, str]:
+        """Whose events count, by address."""
+        known = {self.escrow: "escrow", self.registry: "registry"}
+        return known | ({self.duels: "duels"} if self.duels else {})
 
 
 def load_deployment(path: Path) -> Deployment:
@@ -50,6 +60,7 @@ def parse_deployment(document: object) -> Deployment:
         chain_id=uint_of(document.get("chain_id"), 64, "chain_id"),
         escrow=_address(document, "escrow"),
         registry=_address(document, "registry"),
+        duels=_address(document, "duels") if document.get("duels") else b"",
         currency=_address(document, "currency"),
         currency_symbol=str(document.get("currency_symbol", "")),
         currency_decimals=uint_of(document.get("currency_decimals", 0), 8, "currency_decimals"),

@@ -56,7 +56,7 @@ class DrawChain:
         for log in self._logs:
             if log.block_number > number:
                 break
-            contract = "escrow" if log.address == self._deployment.escrow else "registry"
+            contract = self._deployment.contracts[log.address]
             try:
                 event = decode_event(contract, log, 0)
             except MalformedError:
@@ -65,6 +65,6 @@ class DrawChain:
                 continue
             if contract == "registry":
                 fold_registry(stakes, event)
-            elif event.name in KEY_EVENTS:
+            elif contract == "escrow" and event.name in KEY_EVENTS:
                 fold_escrow(book, event)
         return book, stakes

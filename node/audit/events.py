@@ -1,4 +1,4 @@
-"""The events of Escrow and Registry, written by hand from the interfaces, and a log turned into one frozen fact."""
+"""The events of Escrow, Registry and Duels, by hand from the interfaces, and a log turned into one frozen fact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,34 @@ REGISTRY_EVENTS = tuple(
         "uint128 unbonding)",
     )
 )
+DUELS_EVENTS = tuple(
+    EventType.of(signature)
+    for signature in (
+        "Funded(address indexed account, address indexed from, uint128 amount)",
+        "Collected(address indexed account, address indexed to, uint128 amount)",
+        "Enrolled(address indexed provider, uint16 place, address delegate)",
+        "Resigned(address indexed provider)",
+        "DelegateSet(address indexed provider, address oldDelegate, address newDelegate)",
+        "Adopted(address indexed controller, address indexed provider)",
+        "ControllerSet(address indexed provider, address oldController, address newController)",
+        "Weighed(address indexed provider, uint16 place, uint32 epoch, uint64 oldWeight, uint64 newWeight)",
+        "SeedCommitted(address indexed dispatcher, uint32 indexed epoch, bytes32 commitment, uint16 ratePerMille)",
+        "SeedRevealed(address indexed dispatcher, uint32 indexed epoch, bytes32 seed)",
+        "Opened(bytes32 indexed duelId, address indexed first, address indexed second, address dispatcher, "
+        "bytes32 requestId, bytes32 firstAnswer, bytes32 secondAnswer, bytes32 evidenceRoot, bytes32 nonceCommit, "
+        "uint8 attempt, uint32 epoch, uint64 drawBlock, uint96 prize)",
+        "Drawn(bytes32 indexed duelId, uint256 seed, uint256 places, uint64 commitEnd)",
+        "Committed(bytes32 indexed duelId, uint8 seat, address judge, bytes32 commitment)",
+        "Revealed(bytes32 indexed duelId, uint8 seat, address judge, uint8 vote, bytes32 rationaleHash)",
+        "AppealOpened(bytes32 indexed duelId, address indexed appellant, uint8 verdict, uint64 drawBlock)",
+        "Finalized(bytes32 indexed duelId, uint8 outcome, uint128 slashed, uint128 prize, uint128 share, "
+        "uint128 bondBack, uint128 appealBack)",
+        "FaultProven(address indexed culprit, uint8 indexed fault, bytes32 occurrence, uint128 slashed, "
+        "uint128 bounty)",
+    )
+)
 _BY_TOPIC = {
+    "duels": {event.topic: event for event in DUELS_EVENTS},
     "escrow": {event.topic: event for event in ESCROW_EVENTS},
     "registry": {event.topic: event for event in REGISTRY_EVENTS},
 }
@@ -134,7 +161,7 @@ def quantity_of(text: object, what: str) -> int:
 
 
 def decode_event(contract: str, log: Log, at: int) -> Event | None:
-    """The event in a log of `contract` ("escrow" or "registry"); None for one this auditor does not know."""
+    """The event in a log of `contract` ("escrow", "registry" or "duels"); None for one this auditor does not know."""
     if not log.topics:
         return None
     event = _BY_TOPIC[contract].get(octets_of(log.topics[0], 32, "topic"))

@@ -21,12 +21,16 @@ from node.audit.chain import (
     find_hidden_logs,
     pin_block,
 )
+from node.audit.court import Court
 from node.audit.crypto import hexed
 from node.audit.deployment import Deployment
 from node.audit.documents import Entry
+from node.audit.duel_checks import check_court, check_seeds, draw_blocks, fetch_calls, fetch_rules
+from node.audit.duel_money import take_slash
 from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.events import Event, Log, decode_event
 from node.audit.findings import Report
+from node.audit.fold_duels import fold_duels
 from node.audit.fold_escrow import fold_escrow
 from node.audit.held import Held
 from node.audit.lanes import LaneAuditor
@@ -51,6 +55,7 @@ class Scope:
     held: Sequence[Entry] = ()
     bloom_limit: int = BLOOM_LIMIT_BLOCKS
     lane: tuple[bytes, ...] = ()
+    wants_receipts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Audit:
     report: Report
     book: Book
     stakes: Stakes
+    court: Court | None = None
 
 
 def no_progress(_what: str, _done: int, _total: int) -> None:
@@ -80,10 +86,15 @@ def verify(
         raise CannotAuditError("the escrow signs for another EIP-712 domain: this is not a wwwserve escrow")
     logs, headers = _read_chain(deployment, rpcs, pinned, scope, report, progress)
     book, stakes = Book(Windows(thaw, hold), report), Stakes(report)
-    _fold(deployment, logs, headers, book, stakes)
+    court = _court(deployment, rpcs[0], views, (logs, headers), stakes)
+    _fold(deployment, logs, headers, (book, stakes, court))
     check_balances(views, deployment, book, stakes, report)
-    audit = Audit(deployment, pinned, report, book, stakes)
-    _check_receipts(audit, web, scope, separator, progress)
+    if court is not None:
+        check_seeds(court, pinned.at)
+        check_court(views, deployment, court)
+    audit = Audit(deployment, pinned, report, book, stakes, court)
+    if scope.wants_receipts:
+        _check_receipts(audit, web, scope, separator, progress)
     _count(audit, logs, deployment)
     return audit
 
@@ -104,7 +115,7 @@ def _read_chain(
                 f"{rpcs[0].url} and {other.url} have different blocks {pinned.number}: one follows a fork or lies"
             )
         logs = compare_logs(logs, fetch_logs(other, deployment, pinned, progress), (rpcs[0].url, other.url), report)
-    numbers = sorted({log.block_number for log in logs} | {pinned.number})
+    numbers = sorted({log.block_number for log in logs} | {pinned.number} | draw_blocks(logs, deployment, pinned))
     everything = range(deployment.deploy_block, pinned.number + 1)
     is_whole = len(everything) <= scope.bloom_limit
     headers = fetch_headers(rpcs[0], list(everything) if is_whole else numbers, progress)
@@ -119,19 +130,43 @@ def _read_chain(
     return sorted([*logs, *hidden], key=lambda log: log.place), headers
 
 
+def _court(
+    deployment: Deployment,
+    rpc: Rpc,
+    views: Views,
+    chain: tuple[Sequence[Log], Mapping[int, Header]],
+    stakes: Stakes,
+) -> Court | None:
+    """Empty books of the court, with all they need of the chain besides events; None for a set without duels."""
+    if not deployment.duels:
+        return None
+    logs, headers = chain
+    hashes = {number: header.block_hash for number, header in headers.items()}
+    calls = fetch_calls(rpc, logs, deployment, stakes.report)
+    return Court(fetch_rules(views, deployment), stakes.report, stakes, hashes, calls)
+
+
 def _fold(
-    deployment: Deployment, logs: Sequence[Log], headers: Mapping[int, Header], book: Book, stakes: Stakes
+    deployment: Deployment,
+    logs: Sequence[Log],
+    headers: Mapping[int, Header],
+    books: tuple[Book, Stakes, Court | None],
 ) -> None:
+    book, stakes, court = books
     for log in logs:
-        contract = "escrow" if log.address == deployment.escrow else "registry"
+        contract = deployment.contracts[log.address]
         header = headers.get(log.block_number)
         event = _decoded(contract, log, header.at if header else 0, book.report)
         if event is None:
             continue
         if contract == "escrow":
             fold_escrow(book, event)
-        else:
+        elif contract == "registry":
+            if court is not None and event.name == "Slashed" and event.octets("by") == deployment.duels:
+                take_slash(court, event)
             fold_registry(stakes, event)
+        elif court is not None:
+            fold_duels(court, event)
 
 
 def _decoded(contract: str, log: Log, at: int, report: Report) -> Event | None:

@@ -22,6 +22,7 @@ from node.audit.crypto import octets_of
 from node.audit.deployment import load_deployment
 from node.audit.draw_audit import DrawAudit, audit_draw
 from node.audit.draw_chain import DrawChain
+from node.audit.duel_result import DuelAudit, duel_of
 from node.audit.errors import CannotAuditError, MalformedError
 from node.audit.export import write_csv, write_jsonl, write_parquet
 from node.audit.held_file import load_held
@@ -32,7 +33,7 @@ from node.audit.rpc import open_rpc
 from node.audit.single import check_single
 from node.audit.verify import Audit, Scope, verify
 from node.audit.web import open_web
-from node.cli.audit_tables import show_audit, show_draw, show_lane, show_rows, show_single
+from node.cli.audit_tables import show_audit, show_draw, show_duel, show_lane, show_rows, show_single
 
 EXIT_FINDINGS, EXIT_CANNOT = 1, 2
 EXAMPLES = """
@@ -47,6 +48,8 @@ Examples:
   python scripts/audit.py receipt receipt.json --deployment deployment.json
 
   python scripts/audit.py draw 0xREQUEST_ID --dispatcher 0xPROVIDER
+
+  python scripts/audit.py duel 0xDUEL_ID --deployment deployment.json --rpc https://rpc.example --json
 
   python scripts/audit.py query charges --db sqlite:///wwwserve.db --payer 0xPAYER --format csv
 
@@ -130,6 +133,28 @@ def lane_command(
     else:
         show_lane(screen, audit, (_address(payer, "payer"), _address(payee, "payee")))
     raise typer.Exit(0 if audit.report.is_clean else EXIT_FINDINGS)
+
+
+@app.command("duel", epilog=EXAMPLES)
+def duel_command(
+    duel_id: Annotated[str, typer.Argument(help="The duel's id: 0x and 64 hex digits.")],
+    deployment: DeploymentOption = DEFAULT_DEPLOYMENT,
+    rpc: RpcOption = DEFAULT_RPC,
+    block: BlockOption = "finalized",
+    json_out: JsonOption = False,
+) -> None:
+    """One duel again from chain data: draws, votes, verdict, payments; and the court's books."""
+
+    def work() -> DuelAudit:
+        wanted = _octets(duel_id, 32, "the duel's id")
+        return duel_of(_run(deployment, rpc, False, Scope(block, wants_receipts=False)), wanted)
+
+    found = _guarded(work, json_out=json_out)
+    if json_out:
+        sys.stdout.write(json.dumps(found.to_json(), indent=1) + "\n")
+    else:
+        show_duel(screen, found)
+    raise typer.Exit(0 if found.is_clean else EXIT_FINDINGS)
 
 
 @app.command("receipt", epilog=EXAMPLES)

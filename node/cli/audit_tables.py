@@ -9,10 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from node.audit.catalogue import CATALOGUE, Severity
+from node.audit.court import JUDGES
 from node.audit.crypto import hexed, keccak
 from node.audit.deployment import Deployment
 from node.audit.draw import CODES
 from node.audit.draw_audit import DrawAudit
+from node.audit.duel_result import DuelAudit, seats_of
 from node.audit.findings import Report, Traffic
 from node.audit.verify import Audit
 
@@ -141,6 +143,29 @@ def show_draw(screen: Console, found: DrawAudit) -> None:
         screen.print(
             "[green]the order is the one that stakes, block and request give, and every skip has its reason[/]"
         )
+
+
+def show_duel(screen: Console, found: DuelAudit) -> None:
+    """One duel: parties, benches, what it paid and took, what is wrong."""
+    document = found.to_json()
+    table = _table(f"duel {document['duel']}", "member", "value")
+    for name in ("state", "dispatcher", "first", "second", "appellant", "request_id", "epoch", "attempt", "seed_known"):
+        table.add_row(name.replace("_", " "), escape(str(document[name])))
+    screen.print(table)
+    seats = [*seats_of(found.duel.trial, 0), *(seats_of(found.duel.retrial, JUDGES) if found.duel.retrial else [])]
+    bench = _table("judges", "seat", "judge", "place", "vote")
+    for seat in seats:
+        bench.add_row(*(_cell(value) for value in seat.values()))
+    screen.print(bench)
+    money = _table("what it came to", "account", "paid", "slashed")
+    for account in sorted(found.duel.paid.keys() | found.duel.taken.keys()):
+        amounts = [_amount(of.get(account, 0), found.audit.deployment) for of in (found.duel.paid, found.duel.taken)]
+        money.add_row(_short(account), *amounts)
+    screen.print(money)
+    for finding in found.findings:
+        screen.print(f"[red]{finding.code}[/red] {escape(CATALOGUE[finding.code].title)}: {escape(finding.message)}")
+    if found.is_clean:
+        screen.print("[green]draws, votes, verdict and payments are those that the chain's data give[/green]")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -17,7 +17,8 @@ def no_pause(_seconds: float) -> None:
 
 def deployment_of(history: dict) -> Deployment:
     return parse_deployment(
-        {name: history[name] for name in ("chain_id", "escrow", "registry", "currency", "deploy_block")}
+        {"duels": history.get("duels")}
+        | {name: history[name] for name in ("chain_id", "escrow", "registry", "currency", "deploy_block")}
         | {"schema": 1, "currency_symbol": "DEV", "currency_decimals": 6}
     )
 

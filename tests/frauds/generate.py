@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from node.audit.catalogue import CATALOGUE
-from tests.frauds import frauds_chain, frauds_receipts, frauds_settling, honest
+from tests.frauds import frauds_chain, frauds_duels, frauds_receipts, frauds_settling, honest
 from tests.frauds.market import STORIES
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
-PARTS = (honest, frauds_chain, frauds_settling, frauds_receipts)
+PARTS = (honest, frauds_chain, frauds_settling, frauds_receipts, frauds_duels)
 
 
 def build(name: str) -> tuple[dict, dict]:

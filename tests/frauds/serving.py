@@ -50,7 +50,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.events = {}
-        for contract, name in (("escrow", "Escrow"), ("registry", "Registry")):
+        for contract, name in (("escrow", "Escrow"), ("registry", "Registry"), ("duels", "Duels")):
             for item in _abi(name):
                 if item["type"] == "event":
                     self.events[contract, item["name"]] = item
@@ -89,6 +89,9 @@ class Served:
         }
 
     def block_hash(self, number: int) -> str:
+        if "duels" in self.history:  # as the EVM in process says it
+            name = self.history["options"].get("block_names", {}).get(str(number), str(number))
+            return "0x" + keccak(name.encode()).hex()
         return "0x" + keccak(f"block {number} {self.history['chain_id']}".encode()).hex()
 
     def _header(self, number: int) -> dict | None:
@@ -119,10 +122,19 @@ class Served:
             return next((self._header(n) for n in numbers if self.block_hash(n) == params[0]), None)
         if method == "eth_getLogs":
             return self._get_logs(params[0], lies)
+        return self._more(method, params)
+
+    def _more(self, method: str, params: list) -> object:
         if method == "eth_getBlockReceipts":
             return [{"logs": [log for log in self.logs if log["blockNumber"] == params[0]]}]
+        if method == "eth_getTransactionByHash":
+            return self._transaction(params[0])
         assert method == "eth_call", method
         return self._call(params[0])
+
+    def _transaction(self, tx_hash: str) -> dict:
+        place = next(number for number, log in enumerate(self.logs) if log["transactionHash"] == tx_hash)
+        return self.history["events"][place]["tx"]
 
     def _get_logs(self, wanted: dict, lies: dict) -> list[dict]:
         first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
@@ -134,7 +146,8 @@ class Served:
         ]
 
     def _call(self, call: dict) -> str:
-        contract = next(name for name in ("escrow", "registry", "currency") if self.history[name] == call["to"])
+        roles = ("escrow", "registry", "duels", "currency")
+        contract = next(name for name in roles if self.history.get(name) == call["to"])
         signature, item = self.functions[f"{contract} {call['data'][2:10]}"]
         values = eth_abi.decode(_types(item["inputs"]), bytes.fromhex(call["data"][10:]))
         key = " ".join([contract, signature, *(str(value) for value in values)])
