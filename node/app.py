@@ -1,5 +1,6 @@
-"""The only file that sees all rooms: settings -> adapters -> services -> api and jobs; the order of start and stop.
+"""Sees all rooms and puts the node together: settings -> adapters -> services -> api and jobs; start and stop.
 
+Its helpers: networked.py (peers, membership), routed.py (bids, draws, offload), paying.py (this node as a payer).
 No `if` about the business. What can be wrong with settings, keys, chain or database is found out before the port opens.
 """
 

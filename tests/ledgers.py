@@ -18,6 +18,9 @@ from tests.factories import KEY, NOW, PAYEE, PAYER, make_admission, request_id
 GENERATION = 1
 OWN = LaneKey(PAYER, PAYEE, PAYER, GENERATION)
 SIGNATURE = b"\x07" * 64 + b"\x1b"
+OTHER = Address(b"\x0a" * 20)
+"""A further signer of PAYER: another lane."""
+BIG = 2**126
 
 
 @dataclass
@@ -102,3 +105,22 @@ def dump(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
 
 
 __all__ = ["KEY", "OWN", "FakeClock", "dump", "fresh_ledger", "micros", "opened", "outcome", "seed_pair", "wish"]
+
+
+@asynccontextmanager
+async def books_with_sales(url: str) -> AsyncIterator[Books]:
+    """Own lane: charges 2^126, 1, 2^126 at seconds 0..2, one still open. OTHER's lane: one failed at second 3."""
+    migrate(url)
+    seed_pair(url, 2**128 - 1)
+    seed_signer(url, OTHER, PAYER, 10**6)
+    async with opened_books(url) as made:
+        lease = await made.ledger.take_lease(Seconds(60))
+        for number, amount in enumerate((BIG, 1, BIG)):
+            made_wish = wish(number, lease, ceiling=2**128 - 1, price=BIG)
+            await made.ledger.admit(made_wish)
+            await made.ledger.close(made_wish, outcome(amount), micros(number * 1_000_000))
+        other = wish(9, lease, key=replace(OWN, lane=OTHER))
+        await made.ledger.admit(other)
+        await made.ledger.close(other, outcome(0, Status.FAILED), micros(3_000_000))
+        await made.ledger.admit(wish(10, lease, ceiling=2**128 - 1, price=5))
+        yield made

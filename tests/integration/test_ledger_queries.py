@@ -1,41 +1,21 @@
 """Questions to the books: balances, exact sums, pages by key, filters and time ranges; on both databases."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
-from node.adapters.ledger import Books, migrate
+from node.adapters.ledger import Books
 from node.adapters.ledger.queries import START, Filters, Page
 from node.core.facts import ChainBatch
-from node.core.types import Address, Seconds, Status
+from node.core.types import Seconds, Status
 from tests.factories import NOW, PAYEE, PAYER, make_model
 from tests.integration.test_ledger_chain_book import allotted, batch, operator_set, settled
-from tests.ledgers import OWN, micros, opened_books, outcome, seed_pair, seed_signer, wish
-
-OTHER = Address(b"\x0a" * 20)
-BIG = 2**126
+from tests.ledgers import BIG, OTHER, books_with_sales, micros
 
 
 @pytest.fixture
 async def books(ledger_url: str) -> AsyncIterator[Books]:
-    """Own lane: charges 2^126, 1, 2^126 at seconds 0..2, one still open.
-
-    Another lane: one failed request at second 3.
-    """
-    migrate(ledger_url)
-    seed_pair(ledger_url, 2**128 - 1)
-    seed_signer(ledger_url, OTHER, PAYER, 10**6)
-    async with opened_books(ledger_url) as made:
-        lease = await made.ledger.take_lease(Seconds(60))
-        for number, amount in enumerate((BIG, 1, BIG)):
-            made_wish = wish(number, lease, ceiling=2**128 - 1, price=BIG)
-            await made.ledger.admit(made_wish)
-            await made.ledger.close(made_wish, outcome(amount), micros(number * 1_000_000))
-        other = wish(9, lease, key=replace(OWN, lane=OTHER))
-        await made.ledger.admit(other)
-        await made.ledger.close(other, outcome(0, Status.FAILED), micros(3_000_000))
-        await made.ledger.admit(wish(10, lease, ceiling=2**128 - 1, price=5))
+    async with books_with_sales(ledger_url) as made:
         yield made
 
 

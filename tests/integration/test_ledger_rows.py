@@ -5,7 +5,6 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from decimal import Decimal
 
 import httpx
@@ -13,42 +12,26 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 
-from node.adapters.ledger import Books, migrate
+from node.adapters.ledger import Books
 from node.adapters.ledger.totals import check_totals
 from node.api import ledger_rows as routes
 from node.api.app import add_error_handlers
 from node.core.errors import Overloaded
 from node.core.rows import COLUMNS, ROWS_START, RowFilters, RowKind, RowPage
-from node.core.types import Address, Seconds, Status
 from node.services import ledger_rows as service
 from node.services.ledger_rows import LedgerRows
 from tests.factories import NOW, PAYEE, PAYER
 from tests.integration.test_ledger_chain_book import allotted, batch, operator_set
 from tests.integration.test_ledger_settlement import sign, want
-from tests.ledgers import OWN, micros, opened_books, outcome, seed_pair, seed_signer, wish
+from tests.ledgers import BIG, OTHER, books_with_sales, micros
 
 pytestmark = pytest.mark.integration
-OTHER = Address(b"\x0a" * 20)
-BIG = 2**126
 JSON, CSV = {"accept": "application/json"}, {"accept": "text/csv"}
 
 
 @pytest.fixture
 async def books(ledger_url: str) -> AsyncIterator[Books]:
-    """Own lane: charges 2^126, 1, 2^126 at seconds 0..2, one open. Another lane: one failed at second 3. Two events."""
-    migrate(ledger_url)
-    seed_pair(ledger_url, 2**128 - 1)
-    seed_signer(ledger_url, OTHER, PAYER, 10**6)
-    async with opened_books(ledger_url) as made:
-        lease = await made.ledger.take_lease(Seconds(60))
-        for number, amount in enumerate((BIG, 1, BIG)):
-            made_wish = wish(number, lease, ceiling=2**128 - 1, price=BIG)
-            await made.ledger.admit(made_wish)
-            await made.ledger.close(made_wish, outcome(amount), micros(number * 1_000_000))
-        other = wish(9, lease, key=replace(OWN, lane=OTHER))
-        await made.ledger.admit(other)
-        await made.ledger.close(other, outcome(0, Status.FAILED), micros(3_000_000))
-        await made.ledger.admit(wish(10, lease, ceiling=2**128 - 1, price=5))
+    async with books_with_sales(ledger_url) as made:
         yield made
 
 

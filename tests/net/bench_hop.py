@@ -62,20 +62,10 @@ def build(folder: Path, processes: Processes, proxies: dict[str, int]) -> NetMar
     tokenizer = folder / "tokenizer"
     tiny_tokenizer.build(tokenizer)
     market = NetMarket(MarketPlan(folder, "", MODEL, tokenizer), processes, proxies=proxies)
-    market.start_chain()
-    market.deploy()
+    market.begin()
     market.add_net_provider(NodeWish(BACK, slots=64, behaviour="tokens=4"))
     market.add_net_provider(NodeWish(FRONT, slots=0))
     return market
-
-
-def open_market(market: NetMarket) -> None:
-    for provider in market.providers:
-        market.launch_provider(provider)
-    for provider in market.providers:
-        market.await_provider(provider)
-    for number, name in enumerate(("direct", "hopped")):
-        market.start_gateway_of(market.prepay(name), number, is_loyal=True)
 
 
 async def measure(market: NetMarket, count: int) -> dict[str, Any]:
@@ -106,7 +96,7 @@ async def main_run(count: int) -> dict[str, Any]:
         for provider in market.providers:
             proxies[provider.name].point_to(provider.port)
         try:
-            await asyncio.to_thread(open_market, market)
+            await asyncio.to_thread(market.open_for, ("direct", "hopped"), is_loyal=True)
             rows = await measure(market, count)
         except BaseException:
             print(market.provider_logs())

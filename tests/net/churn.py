@@ -147,21 +147,11 @@ def build(folder: Path, processes: Processes, proxies: dict[str, int]) -> NetMar
     tokenizer = folder / "tokenizer"
     tiny_tokenizer.build(tokenizer)
     market = NetMarket(MarketPlan(folder, "", MODEL, tokenizer, block_seconds=0.5), processes, proxies=proxies)
-    market.start_chain()
-    market.deploy()
+    market.begin()
     for name in NAMES:
         market.add_net_provider(NodeWish(name))
         print(f"  {name} is registered", flush=True)
     return market
-
-
-def open_market(market: NetMarket) -> None:
-    for provider in market.providers:
-        market.launch_provider(provider)
-    for provider in market.providers:
-        market.await_provider(provider)
-    for number, name in enumerate(("client-1", "client-2")):
-        market.start_gateway_of(market.prepay(name), number)
 
 
 def paid_twice(market: NetMarket) -> int:
@@ -247,7 +237,7 @@ async def main_run(unit: float, seed: int) -> dict[str, Any]:
         for provider in market.providers:
             proxies[provider.name].point_to(provider.port)
         try:
-            await asyncio.to_thread(open_market, market)
+            await asyncio.to_thread(market.open_for, ("client-1", "client-2"))
             run.note("everybody is there")
             loads = [
                 asyncio.create_task(bursts(client, seed * 10 + number, run, over))

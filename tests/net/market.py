@@ -1,10 +1,11 @@
 """A market of nodes that offload to each other, as processes; each has an engine (or none) and a proxy before it."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.cli.devmarket.market import ROOT, STAKE, Client, Market, Provider
+from node.cli.devmarket.market import ROOT, STAKE, Market, Provider
 from node.cli.devmarket.processes import Child, answers_ok, free_port, wait_until
 
 ENGINE_SECONDS = 120.0
@@ -116,19 +117,17 @@ class NetMarket(Market):
         ]
         return self.processes.start(name, command)
 
-    def start_gateway_of(self, client: Client, first: int, *, is_loyal: bool = False) -> Child:
-        """A gateway whose home is provider number `first`; the others follow in turn, unless it is loyal."""
-        urls = [provider.url for provider in self.providers]
-        asked = urls[first : first + 1] if is_loyal else [*urls[first:], *urls[:first]]
-        command = [
-            *(sys.executable, str(ROOT / "scripts" / "gateway.py")),
-            *("--deployment", str(self.deployment), "--rpc", self.chain.url),
-            *("--keystore", str(client.key.keystore), "--password-file", str(client.key.password_file)),
-            *(argument for url in asked for argument in ("--provider", url)),
-            *("--port", str(client.port), "--wallet", str(client.wallet)),
-            *("--api-key-file", str(client.api_key_file), "--trust-tokenizer", str(self.plan.tokenizer)),
-            "--allow-private",
-        ]
-        child = self.processes.start(self.gateway_name(client), command)
-        wait_until(child, answers_ok(f"http://127.0.0.1:{client.port}/healthz"), ENGINE_SECONDS)
-        return child
+    def begin(self) -> None:
+        """A chain with the contracts."""
+        self.start_chain()
+        self.deploy()
+
+    def open_for(self, clients: Sequence[str], *, is_loyal: bool = False) -> None:
+        """All nodes, then a prepaid gateway a client: number i asks provider i first, a loyal one nobody else."""
+        for provider in self.providers:
+            self.launch_provider(provider)
+        for provider in self.providers:
+            self.await_provider(provider)
+        for number, name in enumerate(clients):
+            home, others = self.providers[number : number + 1], self.providers[number + 1 :] + self.providers[:number]
+            self.start_gateway(self.prepay(name), home if is_loyal else [*home, *others])

@@ -82,23 +82,13 @@ def build(folder: Path, processes: Processes, proxies: dict[str, int]) -> NetMar
         urls[name] = f"http://127.0.0.1:{port}"
     plan = MarketPlan(folder, "", found["served_name"], Path(found["path"]))
     market = NetMarket(plan, processes, proxies=proxies)
-    market.start_chain()
-    market.deploy()
+    market.begin()
     for name in NODES:
         slots = SLOTS if name in urls else 0
         market.add_net_provider(NodeWish(name, slots=slots, policy=TOGETHER, engine_url=urls.get(name, "")))
     for name in ENGINES:
         wait_until(processes.children[f"{name}-engine"], answers_ok(f"{urls[name]}/health"), ENGINE_SECONDS)
     return market
-
-
-def open_market(market: NetMarket) -> None:
-    for provider in market.providers:
-        market.launch_provider(provider)
-    for provider in market.providers:
-        market.await_provider(provider)
-    for number, name in enumerate(NODES):
-        market.start_gateway_of(market.prepay(f"user-of-{name}"), number, is_loyal=True)
 
 
 def row_of(taken: list[float | None], within: float) -> dict[str, Any]:
@@ -128,7 +118,7 @@ async def main_run(args: argparse.Namespace) -> dict[str, Any]:
         for provider in market.providers:
             proxies[provider.name].point_to(provider.port)
         try:
-            await asyncio.to_thread(open_market, market)
+            await asyncio.to_thread(market.open_for, [f"user-of-{name}" for name in NODES], is_loyal=True)
             await play(market, argparse.Namespace(**{**vars(args), "rounds": 1, "burst": 2, "offset": 1.0}))
             found = {}
             for name, policy in (("alone", ALONE), ("network", TOGETHER)):

@@ -20,6 +20,8 @@ contract DuelsInvariantsTest is Test {
     }
 
     /// forge-config: default.invariant.runs = 16
+    /// forge-config: deep.invariant.runs = 1000
+    /// forge-config: deep.invariant.depth = 100
     function invariant_duels() external view {
         if (handler.steps() % 4 == 0) handler.check();
     }

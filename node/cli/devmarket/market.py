@@ -230,14 +230,14 @@ class Market:
         """The name of its process."""
         return "gateway" if client is self.client else f"gateway-{self.clients.index(client) + 1}"
 
-    def start_gateway(self, client: Client | None = None) -> Child:
-        """A client's own gateway (the first client's, if none is named): plain OpenAI in, paid requests out."""
+    def start_gateway(self, client: Client | None = None, providers: Sequence[Provider] = ()) -> Child:
+        """A client's own gateway (the first client's, if none is named), asking these providers in turn (or all)."""
         client = client or self.client
         command: Sequence[str] = [
             *(sys.executable, str(ROOT / "scripts" / "gateway.py")),
             *("--deployment", str(self.deployment), "--rpc", self.chain.url),
             *("--keystore", str(client.key.keystore), "--password-file", str(client.key.password_file)),
-            *(argument for p in self.providers for argument in ("--provider", p.url)),
+            *(argument for p in providers or self.providers for argument in ("--provider", p.url)),
             *("--port", str(client.port), "--wallet", str(client.wallet)),
             *("--api-key-file", str(client.api_key_file), "--trust-tokenizer", str(self.plan.tokenizer)),
             "--allow-private",
