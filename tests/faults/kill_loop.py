@@ -32,6 +32,9 @@ WORKERS, PAUSE = 4, 6.0
 SINGLE_KILLS = 200
 """Most kills with an audit after each; a longer run kills in rounds, which also makes deaths overlap."""
 ROUND = 3
+SETTLE_SECONDS = 2.0
+SELDOM_SETTLE_SECONDS = 8.0
+"""In a long run: the auditor asks one page of receipts a settlement, every time anew."""
 RESTART_LIMIT = 10.0
 """Seconds a killed process may take to be ready again (issue figure)."""
 
@@ -47,7 +50,14 @@ class Tally:
     last: dict[str, object] = field(default_factory=dict)
 
 
-def build_market(folder: Path, processes: Processes, providers: Sequence[str], clients: Sequence[str]) -> Market:
+def build_market(
+    folder: Path,
+    processes: Processes,
+    providers: Sequence[str],
+    clients: Sequence[str],
+    *,
+    settle_seconds: float = SETTLE_SECONDS,
+) -> Market:
     tokenizer = folder / "tokenizer"
     tiny_tokenizer.build(tokenizer)
     port = free_port()
@@ -57,7 +67,8 @@ def build_market(folder: Path, processes: Processes, providers: Sequence[str], c
          "--tokenizer", str(tokenizer / "tokenizer.json"), "--template", str(tokenizer / "chat_template.jinja")],
     )  # fmt: skip
     wait_until(stub, answers_ok(f"http://127.0.0.1:{port}/health"), 20)
-    market = Market(MarketPlan(folder, f"http://127.0.0.1:{port}", MODEL, tokenizer), processes)
+    plan = MarketPlan(folder, f"http://127.0.0.1:{port}", MODEL, tokenizer, settle_seconds=settle_seconds)
+    market = Market(plan, processes)
     market.start_chain()
     market.deploy()
     for name in providers:
@@ -78,7 +89,14 @@ async def run(kills: int, seed: int) -> Tally:
     dice = random.Random(seed)
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="wwwserve-kills-") as temporary, Processes(Path(temporary)) as processes:
-        market = await asyncio.to_thread(build_market, Path(temporary), processes, PROVIDERS, CLIENTS)
+        market = await asyncio.to_thread(
+            build_market,
+            Path(temporary),
+            processes,
+            PROVIDERS,
+            CLIENTS,
+            settle_seconds=SETTLE_SECONDS if kills <= SINGLE_KILLS else SELDOM_SETTLE_SECONDS,
+        )
         loads = [
             Load(client.gateway_url, client.api_key, MODEL, WORKERS, seed * 100 + number, PAUSE)
             for number, client in enumerate(market.clients)
