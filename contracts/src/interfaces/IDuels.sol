@@ -105,7 +105,8 @@ struct DuelState {
 /// @title IDuels
 /// @notice Quality that is paid for: two executors answer one request, judges drawn by stake say whose answer is better.
 /// The second of the two contracts that may slash stake, so its windows must fit inside the registry's unbonding time.
-/// @dev The events alone rebuild all of the state. Nobody owns it, nothing can be changed after deployment.
+/// @dev The events rebuild all of the state, with one exception: {FaultProven} names the bounty, not its receiver, who is
+/// the caller of the report and so is read from its transaction. Nobody owns it, nothing can be changed after deployment.
 /// Seats 0 to 4 are the judges', seats 5 to 19 the jury's of an appeal.
 interface IDuels {
     // ------------------------------------------------------------------------------------------------------- events
@@ -152,6 +153,7 @@ interface IDuels {
         uint128 appealBack
     );
     /// @param fault 1: unrevealed seed. 2: not the executor drawn, or not a request to be duelled. 3: two answers.
+    /// @param bounty Credited to whoever called.
     event FaultProven(
         address indexed culprit, uint8 indexed fault, bytes32 occurrence, uint128 slashed, uint128 bounty
     );
