@@ -1,6 +1,7 @@
 # The contracts' own targets; the Makefile includes this file. Each needs what `make setup` installs and nothing else.
 FORGE := FOUNDRY_DISABLE_NIGHTLY_WARNING=1 node_modules/.bin/forge
-.PHONY: contracts contracts-abi contracts-build contracts-deep contracts-lint contracts-trees contracts-vectors coverage gas halmos mutation slither
+.PHONY: contracts contracts-abi contracts-build contracts-deep contracts-lint contracts-trees contracts-vectors coverage
+.PHONY: differential-deep forge-deep gas halmos mutation slither
 
 contracts: setup contracts-build contracts-lint contracts-trees contracts-vectors ## build, fast tests, lint, gas and layout check of the contracts
 	@$(FORGE) test --no-match-contract 'GasTest' -q
@@ -42,7 +43,12 @@ slither: setup ## static analysis, every suppression with its reason
 mutation: setup contracts-build ## mutants of contracts/src against the test suite; survivors must be explained
 	@$(PY) contracts/tools/mutate.py
 
-contracts-deep: contracts coverage slither halmos ## the long proofs: 1,000 x 100 invariants, 10,000 fuzz runs, 50,000 differential steps
-	@FOUNDRY_PROFILE=deep nice $(FORGE) test --no-match-contract 'GasTest'
-	@nice $(PY) -m pytest tests/differential -m slow -q
+contracts-deep: contracts ## the long proofs: 1,000 x 100 invariants, 10,000 fuzz runs, 50,000 differential steps
+	@nice $(MAKE) --no-print-directory -j2 --output-sync=target differential-deep forge-deep halmos slither coverage
 	@echo "contracts-deep: ok"
+
+forge-deep: contracts-build ## every contract test with the deep profile
+	@FOUNDRY_PROFILE=deep $(FORGE) test --no-match-contract 'GasTest'
+
+differential-deep: setup ## the Python models of Escrow and Duels against the bytecode, step by step
+	@$(PY) -m pytest tests/differential -m slow -q

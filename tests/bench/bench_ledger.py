@@ -36,10 +36,10 @@ class WallClock:
         return time.monotonic()
 
 
-def prepare(count: int, lanes: int, lease: int) -> list[Admission]:
-    """Requests of `lanes` payers in turn, with ids of their own."""
+def prepare(count: int, lanes: int, lease: int, *, first: int = 0) -> list[Admission]:
+    """Requests of `lanes` payers in turn, numbered from `first`, with ids of their own."""
     terms, voucher, made = make_terms(), make_voucher(), []
-    for number in range(count):
+    for number in range(first, first + count):
         payer = Address((number % lanes + 1).to_bytes(20, "big"))
         own = replace(terms, request_id=keccak(number.to_bytes(8, "big")), request_hash=Bytes32(bytes(32)))
         signed = replace(voucher, payer=payer, generation=1, ceiling=Amount(COVER))
