@@ -196,8 +196,8 @@ class Market:
         """Until it says that it is ready."""
         wait_until(self.processes.children[provider.name], answers_ok(f"{provider.url}/readyz"), READY_SECONDS)
 
-    def launch_provider(self, provider: Provider) -> Child:
-        """Start the node's process; see `await_provider`."""
+    def launch_provider(self, provider: Provider, *overrides: str, name: str = "") -> Child:
+        """Start the node's process; see `await_provider`. `overrides`: further options, which rule; `name`: its own."""
         command = [
             *(sys.executable, str(ROOT / "scripts" / "serve.py")),
             *("--deployment", str(self.deployment), "--rpc", self.chain.url, "--payee", provider.owner),
@@ -207,9 +207,9 @@ class Market:
             *("--tokenizer", str(self.plan.tokenizer), "--engine", self.plan.engine_url),
             *("--database", f"sqlite:///{self.plan.folder / provider.name}.db", "--port", str(provider.port)),
             *("--poll-seconds", "0.3", "--settle-seconds", str(self.plan.settle_seconds), "--settle-threshold", "1"),
-            *("--currency-per-native", "0"),
+            *("--currency-per-native", "0", *overrides),
         ]
-        return self.processes.start(provider.name, command)
+        return self.processes.start(name or provider.name, command)
 
     def prepay(self, name: str = "client") -> Client:
         """A client's key, its currency, its deposit and an allotment for each provider."""
