@@ -56,3 +56,4 @@ include tests/faults/fail_points.mk
 include tests/faults/ledger_faults.mk
 include tests/net/net.mk
 include tests/net/peers.mk
+include tests/judging/judging.mk

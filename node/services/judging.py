@@ -1,0 +1,131 @@
+"""The judges a node can have: a model asked in both orders, a reference model's likelihood, a table of known answers.
+
+Each asks an OpenAI-compatible engine through ports.Engine and leaves every reading of replies to core.judging.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from node.core.errors import EngineFailed
+from node.core.hashing import keccak
+from node.core.judging import likelihood, verdict
+from node.core.judging.case import Case, Judgement, question_text
+from node.core.judging.envelope import Dice, nonce_for, verdict_request
+from node.core.judging.exact import checked
+from node.core.judging.final import final_text
+from node.ports.engine import Engine, Exchange
+from node.ports.judging import Judge
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+MOST_REPLY_BYTES = 32 * 1024 * 1024
+"""The log-probabilities of a long prompt are long."""
+HTTP_OK = 200
+
+
+async def ask(engine: Engine, path: str, body: Mapping[str, Any]) -> object:
+    """One plain exchange. Raises EngineFailed; what came is anybody's JSON."""
+    exchange = engine.open(path, orjson.dumps(body))
+    try:
+        status = await exchange.start()
+        raw = await _read_all(exchange)
+    except BaseException:
+        exchange.cancel()
+        raise
+    if status != HTTP_OK:
+        raise EngineFailed("the judging engine refuses", engine_status=status)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise EngineFailed("the judging engine's reply is not JSON") from exc
+
+
+async def _read_all(exchange: Exchange) -> bytes:
+    reply = bytearray()
+    while raw := await exchange.read():
+        reply += raw
+        if len(reply) > MOST_REPLY_BYTES:
+            raise EngineFailed("the judging engine's reply has no end")
+    return bytes(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class PairwiseJudge:
+    """A model is asked which answer is better, in both orders. As good as the model is: measure it (docs/duels.md)."""
+
+    engine: Engine
+    model: str
+    dice: Dice
+    margin: float = verdict.MARGIN
+
+    async def judge(self, case: Case) -> Judgement:
+        """See ports.judging.Judge."""
+        straight = await self._chance(case)
+        crossed = await self._chance(case.swapped())
+        return verdict.agreed(straight, None if crossed is None else 1.0 - crossed, self.margin)
+
+    async def _chance(self, case: Case) -> float | None:
+        """A new name for the envelopes each time: what one order leaked is of no use in the other."""
+        body = verdict_request(self.model, case, nonce_for(case, self.dice))
+        return verdict.chance_of_first(await ask(self.engine, CHAT, body))
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodJudge:
+    """How likely a reference model finds each answer. Chat needs vLLM's `prompt_logprobs`, completions any `echo`."""
+
+    engine: Engine
+    model: str
+    margin: float = likelihood.MARGIN
+
+    async def judge(self, case: Case) -> Judgement:
+        """See ports.judging.Judge."""
+        scores = [await self._scores(case, text) for text in (case.first, case.second)]
+        return likelihood.likelier(scores[0], scores[1], self.margin)
+
+    async def _scores(self, case: Case, text: str) -> list[float] | None:
+        if not text:
+            return []
+        if not case.is_chat:
+            prompt = question_text(case.fields)
+            body = {"model": self.model, "prompt": prompt + text, "echo": True, "logprobs": 0, "max_tokens": 1}
+            return likelihood.echo_scores(await ask(self.engine, COMPLETIONS, body), len(prompt))
+        messages = list(case.fields["messages"])
+        said = {"model": self.model, "messages": messages, "max_tokens": 1, "temperature": 0}
+        asked = await ask(self.engine, CHAT, {**said, "prompt_logprobs": 0})
+        skip = _prompt_length(asked)
+        if skip is None:
+            return None
+        answered = [*messages, {"role": "assistant", "content": text}]
+        form = {"add_generation_prompt": False, "continue_final_message": True, "prompt_logprobs": 0}
+        return likelihood.prompt_scores(await ask(self.engine, CHAT, {**said, "messages": answered, **form}), skip)
+
+
+def _prompt_length(reply: object) -> int | None:
+    """How many tokens stand before an answer."""
+    rows = reply.get("prompt_logprobs") if isinstance(reply, Mapping) else None
+    return len(rows) if isinstance(rows, list) and rows else None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswers:
+    """Questions whose answer this judge knows, by the hash of the question's words; other cases go to `otherwise`."""
+
+    otherwise: Judge
+    answers: Mapping[bytes, tuple[str, str]] = field(default_factory=dict)
+    """(kind, expected answer): see core.judging.exact."""
+
+    async def judge(self, case: Case) -> Judgement:
+        """See ports.judging.Judge."""
+        known = self.answers.get(question_key(question_text(case.fields)))
+        if known is None:
+            return await self.otherwise.judge(case)
+        kind, expected = known
+        return checked(kind, expected, final_text(case.first), final_text(case.second))
+
+
+def question_key(question: str) -> bytes:
+    """What a known question is found by."""
+    return keccak(" ".join(question.split()).encode("utf-8", "backslashreplace"))
