@@ -1,7 +1,7 @@
 """SIGKILL random nodes and gateways under paying load, restart them, audit; again and again on one running market.
 
 `python -m tests.faults.kill_loop --kills 200`: three nodes, two clients with a gateway each, a chain. Up to 200 kills
-each is followed by an audit; beyond that processes die in rounds of three, and each round is followed by one. The last
+each is followed by an audit; beyond that processes die in rounds of four, and each round is followed by one. The last
 line is `kill-loop: N kills, V violations`; every count comes from `scripts/audit.py verify --json`.
 """
 
@@ -31,7 +31,7 @@ WORKERS, PAUSE = 4, 6.0
 """A client's parallel requests, and their longest rest in seconds: each audit re-checks every receipt so far."""
 SINGLE_KILLS = 200
 """Most kills with an audit after each; a longer run kills in rounds, which also makes deaths overlap."""
-ROUND = 3
+ROUND = 4
 SETTLE_SECONDS = 2.0
 SELDOM_SETTLE_SECONDS = 8.0
 """In a long run: the auditor asks one page of receipts a settlement, every time anew."""
