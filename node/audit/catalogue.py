@@ -81,6 +81,7 @@ _RULES = (
     Rule("AUD-052", "a generation starts above what was owed before it", _C, "payer", "INV12"),
     Rule("AUD-053", "receipts above every signed ceiling", _C, "payee", "INV3"),
     Rule("AUD-054", "receipt of another lane", _C, "payer"),
+    Rule("AUD-055", "the executor's answer is missing, not its own, or not the receipt's", _W, "payer"),
     # the offer the price came from
     Rule("AUD-060", "the quoted offer never stood in the registry", _W, "payer"),
     Rule("AUD-061", "the quoted offer is not served", _W, "payer"),

@@ -6,18 +6,23 @@ from typing import Any
 
 from node.audit.crypto import hexed, octets_of, uint_of
 from node.audit.errors import MalformedError
-from node.audit.structs import CLAIM, RECEIPT, TERMS, VOUCHER, Message, Offer, parse_offer
+from node.audit.structs import ANSWER, CLAIM, RECEIPT, TERMS, VOUCHER, Message, Offer, parse_offer
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One receipt with what justifies it. A client may hold a receipt alone: then terms and voucher are None."""
+    """One receipt with what justifies it. A client may hold a receipt alone: then terms and voucher are None.
+
+    `answer`: the executor's word, where the receipt names one and it is shown (it can be made only with its own key).
+    """
 
     receipt: Message
     signature: bytes
     terms: Message | None
     voucher: Message | None
     voucher_signature: bytes
+    answer: Message | None = None
+    answer_signature: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ def parse_entry(document: object) -> Entry:
         terms=TERMS.parse(_member(document, "terms")),
         voucher=VOUCHER.parse(_member(document, "voucher")),
         voucher_signature=octets_of(_member(document, "voucherSignature"), 65, "voucherSignature"),
+        **_answer_of(document),
     )
 
 
@@ -85,7 +91,16 @@ def parse_held(document: object) -> Entry:
         terms=None if terms is None else TERMS.parse(terms),
         voucher=None if voucher is None else VOUCHER.parse(voucher),
         voucher_signature=b"" if signature is None else octets_of(signature, 65, "voucherSignature"),
+        **_answer_of(document),
     )
+
+
+def _answer_of(document: object) -> dict[str, Any]:
+    shown = _member(document, "answer")
+    if shown is None:
+        return {}
+    signature = octets_of(_member(shown, "signature"), 65, "answer signature")
+    return {"answer": ANSWER.parse(_member(shown, "answer")), "answer_signature": signature}
 
 
 def parse_settlement_page(document: object) -> SettlementPage:

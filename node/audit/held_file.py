@@ -16,8 +16,11 @@ from node.audit.documents import Entry, parse_held
 from node.audit.errors import CannotAuditError, MalformedError
 
 _SQLITE = b"SQLite format 3\x00"
-_WALLET_ROWS = """SELECT receipt.message, receipt.signature, purchase.terms FROM receipt JOIN purchase
-ON purchase.payer = receipt.payer AND purchase.lane = receipt.lane AND purchase.request_id = receipt.request_id"""
+_WALLET_ROWS = """SELECT receipt.message, receipt.signature, purchase.terms, answer.message, answer.signature
+FROM receipt JOIN purchase USING (payer, lane, request_id) LEFT JOIN {answer} USING (payer, lane, request_id)"""
+_NO_ANSWERS = "(SELECT NULL payer, NULL lane, NULL request_id, NULL message, NULL signature) AS answer"
+"""For wallets of a version that kept none."""
+_HAS_ANSWERS = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'answer'"
 
 
 def load_held(path: Path) -> list[Entry]:
@@ -58,8 +61,12 @@ def _line(line: bytes, path: Path) -> object:
 def _wallet(path: Path) -> Iterator[object]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as wallet:
-            for message, signature, terms in wallet.execute(_WALLET_ROWS):
+            (has_answers,) = wallet.execute(_HAS_ANSWERS).fetchone()
+            query = _WALLET_ROWS.format(answer="answer" if has_answers else _NO_ANSWERS)
+            for message, signature, terms, answer, word in wallet.execute(query):
                 document = {"receipt": orjson.loads(message), "terms": orjson.loads(terms)}
+                if answer is not None:
+                    document["answer"] = {"answer": orjson.loads(answer), "signature": hexed(word)}
                 yield document | {"signature": hexed(signature)}
     except (sqlite3.Error, orjson.JSONDecodeError, TypeError) as exc:
         raise CannotAuditError(f"{path} is a database, but no client's wallet ({exc})") from exc

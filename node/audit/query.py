@@ -29,6 +29,8 @@ class Kind:
     clock: str
     unit: int
     amounts: frozenset[str]
+    within: str = ""
+    """What orders rows of one time."""
 
 
 _CLAIM_SOURCE = "claim JOIN lane ON lane.id = claim.lane_id"
@@ -84,6 +86,19 @@ KINDS: Mapping[str, Kind] = {
         "chain_block.timestamp",
         1,
         frozenset(),
+        "block_number, log_index",
+    ),
+    "duels": Kind(
+        (
+            *("duel_id", "opened_block", "log_index", "opened_at", "ended_block", "dispatcher", "first", "second"),
+            *("request_id", "first_answer", "second_answer", "evidence_root", "epoch", "attempt", "draw_block"),
+            *("outcome", "prize", "slashed", "share", "bond_back", "appeal_back"),
+        ),
+        "duel",
+        "opened_at",
+        1,
+        frozenset({"prize", "slashed", "share", "bond_back", "appeal_back"}),
+        "opened_block, log_index",
     ),
 }
 
@@ -141,14 +156,14 @@ def _statement(kind: str, filters: Filters, dialect: str) -> tuple[str, dict[str
         address: bytes = getattr(filters, role)
         if address:
             wheres.append(_holds(kind, role, dialect))
-            values[role] = address
+            values[role] = hexed(address) if kind == "duels" else address
     for name, sign, moment in (("since", ">=", filters.since), ("until", "<", filters.until)):
         if moment is not None:
             wheres.append(f"{about.clock} {sign} :{name}")
             values[name] = moment * about.unit
     where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     limit = " LIMIT :limit" if filters.limit else ""
-    order = f"{about.clock}, log_index" if kind == "events" else about.clock
+    order = f"{about.clock}, {about.within}" if about.within else about.clock
     if filters.limit:
         values["limit"] = filters.limit
     columns = ", ".join(about.columns)
@@ -156,6 +171,8 @@ def _statement(kind: str, filters: Filters, dialect: str) -> tuple[str, dict[str
 
 
 def _holds(kind: str, role: str, dialect: str) -> str:
+    if kind == "duels":
+        return "dispatcher = :payer" if role == "payer" else ":payee IN (first, second)"
     if kind != "events":
         return f"{role} = :{role}"
     # An event's subject is its addresses, one after the other.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from node.audit.answers import check_answer
 from node.audit.book import GenerationId
 from node.audit.crypto import hexed, recover
 from node.audit.documents import Entry
@@ -67,11 +68,12 @@ class ReceiptChecker:
         self._step(receipt, walk)
 
     def check_signature(self, entry: Entry, operator: bytes, where: dict[str, str | int]) -> None:
-        """The operator of the receipt's generation signed it."""
+        """The operator of the receipt's generation signed it, and the answer it names."""
         self.report.counts.signatures += 1
         signer = recover(digest_of(self.separator, entry.receipt.struct_hash), entry.signature)
         if signer is None or signer != operator:
             self.report.add("AUD-040", f"signed by {hexed(signer) if signer else 'nobody'}", **where)
+        check_answer(entry, (self.separator, operator), self.report, where)
 
     def _check_voucher(self, entry: Entry, walk: Walk, where: dict[str, str | int]) -> None:
         voucher = entry.voucher

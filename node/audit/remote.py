@@ -60,6 +60,6 @@ def _page(web: Web, base: str, kind: str, parameters: Mapping[str, str | int]) -
 def _plain(row: Mapping[str, Any], names: Sequence[str], amounts: frozenset[str], kind: str) -> dict[str, Any]:
     try:
         found = {name: row[OTHER_NAMES.get(name, name) if kind == "events" else name] for name in names}
-        return {name: int(value) if name in amounts else value for name, value in found.items()}
+        return {name: int(value) if name in amounts and value is not None else value for name, value in found.items()}
     except (KeyError, TypeError, ValueError) as exc:
         raise CannotAuditError(f"a row of {kind} lacks or garbles {exc}: another version of the node?") from exc

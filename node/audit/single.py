@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from node.audit.answers import check_answer
 from node.audit.crypto import hexed, recover
 from node.audit.deployment import Deployment
 from node.audit.documents import Entry, where_of
@@ -24,6 +25,7 @@ def _check(entry: Entry, separator: bytes, operator: bytes) -> dict[str, object]
     signer = recover(digest_of(separator, entry.receipt.struct_hash), entry.signature)
     if signer is None or operator not in (b"", signer):
         report.add("AUD-040", f"signed by {hexed(signer) if signer else 'nobody'}", **where)
+    check_answer(entry, (separator, operator), report, where)
     check_price(entry, report, where)
     if entry.voucher is not None:
         payer = recover(digest_of(separator, entry.voucher.struct_hash), entry.voucher_signature)

@@ -98,6 +98,10 @@ CLAIM = StructType.of(
     "Claim(address payer,address payee,address lane,uint32 generation,uint64 seq,uint128 cumulative,"
     "bytes32 receiptsRoot,uint32 count)"
 )
+ANSWER = StructType.of(
+    "Answer(address payer,address lane,uint32 generation,bytes32 requestId,bytes32 requestHash,bytes32 responseHash,"
+    "bytes32 model,address executor,bytes32 nonceCommit)"
+)
 MODEL_OFFER_TYPE = (
     "ModelOffer(string name,bytes32 tokenizer,bytes32 template,uint128 pricePrompt,uint128 priceCompletion,"
     "uint32 contextLength,uint32 maxCompletion)"

@@ -26,7 +26,8 @@ from node.client.rows import (
 )
 from node.client.verify import Delivered, Problem, check_neighbours
 from node.client.wallet import Limits, Purchase, PurchaseState, Purse, Spend
-from node.core.messages import Receipt
+from node.core.answers import SignedAnswer
+from node.core.messages import Answer, Receipt
 from node.core.types import Address, Amount, Bytes32, LaneKey, Seconds, Signature
 from node.core.wire import hex_of, message_from_json, message_to_json
 
@@ -212,6 +213,26 @@ class Books:
         self._insert_receipt(receipt, signature, credit, now)
         self._credit_later(receipt, credit)
         return after
+
+    def keep_answer(self, signed: SignedAnswer) -> None:
+        """The executor's checked word beside its receipt, which has been booked; the same one again changes nothing."""
+        answer = signed.answer
+        values = {
+            "payer": answer.payer,
+            "lane": answer.lane,
+            "request_id": answer.request_id,
+            "message": json.dumps(message_to_json(answer)),
+            "signature": signed.signature,
+        }
+        self._db.execute(hot.ADD_ANSWER, values)
+
+    def load_answer(self, payer: Address, lane: Address, request_id: Bytes32) -> SignedAnswer | None:
+        """What its executor signed, for a purchase from another node."""
+        here = {"payer": payer, "lane": lane, "request_id": request_id}
+        row = self._db.execute(hot.ANSWER, here).first()
+        if row is None:
+            return None
+        return SignedAnswer(message_from_json(Answer, json.loads(row.message)), Signature(row.signature))
 
     def _raise_credit(self, receipt: Receipt, credit: Amount) -> Purse:
         """A receipt fetched ahead of its stream was booked unverified; now its answer has been recounted."""

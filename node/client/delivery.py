@@ -10,13 +10,14 @@ from node.client.books import Books
 from node.client.effects import Compute, Emit, Flow, InWallet, NoReply, Read, Reply
 from node.client.lookups import fetch_receipt
 from node.client.trade import Case, Trade, now_of
-from node.client.verify import Delivered, Problem, check_delivery, check_receipt
+from node.client.verify import Delivered, Problem, check_answer, check_delivery, check_receipt
 from node.client.wallet import Purse
 from node.client.x402 import RECEIPT_COMMENT, SignedReceipt, parse_encoded_receipt, receipt_of
+from node.core.answers import SignedAnswer, is_due
 from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body, json_object
 from node.core.choices import Choice, response_hash
 from node.core.errors import BadRequest, BadVoucher, Unavailable, WrongSignature
-from node.core.types import Status
+from node.core.types import ZERO32, Amount, Status
 from node.core.wire import hex_of
 
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -130,14 +131,43 @@ def take_receipt(case: Case, shown: SignedReceipt, delivered: Delivered) -> Flow
         signer = case.payer.tools.recover(case.payer.domain.digest(shown.receipt.struct_hash()), shown.signature)
         check_receipt(shown.receipt, signer, case.operator, case.purchase)
         credit = check_delivery(shown.receipt, case.purchase, delivered)
-        book = partial(Books.book, credit=credit, now=now_of(case.payer))
-        purchase, receipt, signature = case.purchase, shown.receipt, shown.signature
-        case.purse = yield InWallet(lambda books: book(books, purchase, receipt, signature))
+        answer = yield from _word_on(case, shown)
+        case.purse = yield InWallet(partial(_book, case=case, shown=shown, credit=credit, answer=answer))
     except WrongSignature as exc:
         yield from accuse(case, Problem("wrong_signer", exc.message), shown, delivered)
     except Problem as problem:
         yield from accuse(case, problem, shown, delivered)
     return case.purse
+
+
+def _book(books: Books, case: Case, shown: SignedReceipt, credit: Amount, answer: SignedAnswer | None) -> Purse:
+    """Receipt and answer in one commit."""
+    now = now_of(case.payer)
+    purse = books.book(case.purchase, shown.receipt, shown.signature, credit, now)
+    if answer is not None:
+        books.keep_answer(answer)
+    elif shown.receipt.answer_hash != ZERO32:
+        withheld = Problem("answer_withheld", "the receipt names an answer that its executor does not show")
+        books.note(case.purchase.key, withheld, {"url": case.url, "shown": shown.to_json()}, now)
+    return purse
+
+
+def _word_on(case: Case, shown: SignedReceipt) -> Flow[SignedAnswer | None]:
+    """The executor's checked answer to a purchase of a node's; asked for if it did not come. Raises Problem."""
+    receipt, terms = shown.receipt, case.purchase.terms
+    if receipt.answer_hash == ZERO32:
+        if is_due(terms, receipt.status):
+            raise Problem("no_answer", "the executor signed no answer to another node's purchase")
+        return None
+    found = shown.answer
+    if found is None:
+        later = yield from fetch_receipt(case.url, case.purchase.key, receipt.request_id)
+        found = None if later is None else later.answer
+    if found is not None:
+        tools, domain = case.payer.tools, case.payer.domain
+        signer = tools.recover(domain.digest(found.answer.struct_hash()), found.signature)
+        check_answer(found.answer, signer, (receipt, terms, case.operator))
+    return found
 
 
 def accuse(case: Case, problem: Problem, shown: SignedReceipt | None, delivered: Delivered) -> Flow[None]:

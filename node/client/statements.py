@@ -49,6 +49,8 @@ PURCHASE = select(tables.purchase).where(*_equal(tables.purchase, *REQUEST))
 SAVE_STATE = update(tables.purchase).where(*_equal(tables.purchase, *REQUEST, prefix="old_"))
 
 ADD_RECEIPT = insert(_receipt)
+ADD_ANSWER = insert(tables.answer).on_conflict_do_nothing()
+ANSWER = select(tables.answer.c.message, tables.answer.c.signature).where(*_equal(tables.answer, *REQUEST))
 RECEIPT = select(_receipt.c.message, _receipt.c.signature).where(*_equal(_receipt, *REQUEST))
 RECEIPT_BEFORE = (
     select(_receipt.c.message)

@@ -137,6 +137,21 @@ receipt = Table(
     Index("receipt_by_seq", "payer", "payee", "lane", "generation", "seq"),
 )
 
+answer = Table(
+    "answer",
+    metadata,
+    Column("payer", LargeBinary(20), nullable=False),
+    Column("lane", LargeBinary(20), nullable=False),
+    Column("request_id", LargeBinary(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("signature", LargeBinary(65), nullable=False),
+    PrimaryKeyConstraint("payer", "lane", "request_id"),
+    ForeignKeyConstraint(
+        ["payer", "lane", "request_id"],
+        ["receipt.payer", "receipt.lane", "receipt.request_id"],
+    ),
+)
+
 finding = Table(
     "finding",
     metadata,

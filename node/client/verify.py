@@ -7,8 +7,9 @@ the payer's own recount of the bytes it got, never the payee's word (threat L1).
 from dataclasses import dataclass
 
 from node.client.wallet import Purchase
+from node.core.answers import is_named_by
 from node.core.billing import BILLING
-from node.core.messages import Receipt
+from node.core.messages import Answer, Receipt, Terms
 from node.core.pricing import charge_of
 from node.core.types import Address, Amount, Bytes32, Status, TokenCount
 
@@ -78,6 +79,15 @@ def _check_price(receipt: Receipt, purchase: Purchase) -> None:
         raise Problem("charged_failure", f"charged {receipt.charge} for a request that the receipt calls failed")
     if receipt.cumulative < receipt.charge:
         raise Problem("wrong_arithmetic", "the running total is below this receipt's own charge")
+
+
+def check_answer(shown: Answer, signer: Address, case: tuple[Receipt, Terms, Address]) -> None:
+    """The executor's word is the one that its receipt names, by the same operator key. Raises Problem."""
+    receipt, terms, operator = case
+    if signer != operator:
+        raise Problem("wrong_answer_signer", "the executor's answer is not signed by its operator key")
+    if not is_named_by(shown, receipt, terms):
+        raise Problem("wrong_answer", "the executor's answer is not the one that its receipt names")
 
 
 def check_delivery(receipt: Receipt, purchase: Purchase, delivered: Delivered) -> Amount:

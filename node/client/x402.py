@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.client.effects import Reply
+from node.core.answers import SignedAnswer, answer_from_json
 from node.core.assembly import json_object
 from node.core.errors import BadVoucher
 from node.core.hashing import Domain
@@ -23,14 +24,16 @@ MAX_RETRY_AFTER = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SignedReceipt:
-    """A receipt as it came."""
+    """A receipt as it came, with the answer that came with it."""
 
     receipt: Receipt
     signature: Signature
+    answer: SignedAnswer | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As the payee writes it: evidence, and what reopens a frozen lane (rule 6)."""
-        return {"receipt": message_to_json(self.receipt), "signature": hex_of(self.signature)}
+        document = {"receipt": message_to_json(self.receipt), "signature": hex_of(self.signature)}
+        return document if self.answer is None else {**document, "answer": self.answer.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,14 @@ class Payment:
 
 
 def parse_receipt(document: object) -> SignedReceipt:
-    """From {"receipt", "signature"}. Raises BadVoucher."""
+    """From {"receipt", "signature"} and maybe "answer". Raises BadVoucher."""
     if not isinstance(document, dict):
         raise BadVoucher("a receipt must be a JSON object")
+    answer = document.get("answer")
     return SignedReceipt(
         message_from_json(Receipt, document.get("receipt")),
         signature_of(document.get("signature")),
+        None if answer is None else answer_from_json(answer),
     )
 
 

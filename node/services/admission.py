@@ -14,6 +14,7 @@ from node.core.pricing import completion_room
 from node.core.types import Bytes32, LaneKey, Seconds, Signature
 from node.core.voucher import check_minimum_budget, check_mode, check_terms, check_voucher
 from node.ports.ledger import Stored
+from node.services.answers import AnswerSigner
 from node.services.parts import Parts
 from node.services.quoting import Quote
 from node.services.signing import check_key, sign_as
@@ -43,6 +44,7 @@ class Door:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._answers = AnswerSigner(parts.signer, parts.market.domain, parts.chain.operator_of)
 
     async def check_payment(self, payment: Payment) -> Checked:
         """Signature, standing, terms. Raises a refusal, or Replayed for an id that the books know."""
@@ -105,4 +107,5 @@ class Door:
             return Replayed(InProgress("this request is being served now", retry_after=1), None)
         signature = stored.signature or self._sign_again(stored.receipt)
         error = AlreadyServed("this request was served and charged; its receipt is here", charge=stored.receipt.charge)
-        return Replayed(error, SignedReceipt(stored.receipt, signature))
+        answer = self._answers.signed(stored.admission, stored.receipt)
+        return Replayed(error, SignedReceipt(stored.receipt, signature, answer))

@@ -7,11 +7,12 @@ import asyncio
 import logging
 
 from node.core.account import Admission, Outcome
-from node.core.billing import Ending, Prices, settle_outcome
+from node.core.billing import BILLING, Ending, Prices, settle_outcome
 from node.core.choices import response_hash
 from node.core.errors import Broken, EngineFailed, KeyNotHere, LedgerUnavailable
 from node.core.messages import Receipt
 from node.core.types import Micros, TokenCount
+from node.services.answers import AnswerSigner
 from node.services.parts import Parts
 from node.services.quoting import Quote, count_texts, counter_of
 from node.services.relay import Relay
@@ -28,6 +29,7 @@ class Closer:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._answers = AnswerSigner(parts.signer, parts.market.domain, parts.chain.operator_of)
         self._unclosed: list[tuple[Admission, Outcome]] = []
 
     async def close(self, admission: Admission, quote: Quote, relay: Relay | None) -> SignedReceipt:
@@ -35,9 +37,9 @@ class Closer:
         outcome = await self._outcome(admission, quote, relay)
         receipt = await self._write(admission, outcome)
         self._parts.observer.closed(outcome, max(0.0, self._parts.clock.now() - admission.received_at))
-        return await self.sign(receipt)
+        return await self.sign(receipt, admission)
 
-    async def sign(self, receipt: Receipt) -> SignedReceipt:
+    async def sign(self, receipt: Receipt, admission: Admission) -> SignedReceipt:
         """Deterministic, so it can be made again after a crash; kept with the next group of writes.
 
         Raises KeyNotHere for a generation of another operator key: the receipt is durable, and that key may sign it.
@@ -49,7 +51,7 @@ class Closer:
             await self._parts.ledger.keep_signature(receipt, signature)
         except LedgerUnavailable:
             log.warning("a receipt's signature was not kept; it is made again when asked for")
-        return SignedReceipt(receipt, signature)
+        return SignedReceipt(receipt, signature, self._answers.signed(admission, receipt))
 
     async def close_abandoned(self) -> int:
         """Zero-charge `failed` receipts for requests whose worker's lease has expired (rule 4); how many."""
@@ -60,13 +62,13 @@ class Closer:
             except Broken:  # one lane that does not add up must not keep the others' reservations
                 log.exception("request %s cannot be closed", admission.request_id.hex())
                 continue
-            await self._sign_late(receipt)
+            await self._sign_late(receipt, admission)
         return len(abandoned)
 
-    async def _sign_late(self, receipt: Receipt) -> None:
+    async def _sign_late(self, receipt: Receipt, admission: Admission) -> None:
         """Nobody waits for this one: without its key it stays unsigned until it is asked for where the key is."""
         try:
-            await self.sign(receipt)
+            await self.sign(receipt, admission)
         except KeyNotHere as exc:
             log.warning("the receipt of request %s is not signed: %s", receipt.request_id.hex(), exc.message)
 
@@ -87,7 +89,7 @@ class Closer:
         """Whether nothing more can be done about this charge: written, or no longer ours to write."""
         try:
             self._parts.lease.check(admission.lease)
-            await self._sign_late(await self._parts.ledger.close(admission, outcome, self._now()))
+            await self._sign_late(await self._parts.ledger.close(admission, outcome, self._now()), admission)
         except LedgerUnavailable:
             return admission.lease != self._parts.lease.epoch
         except Broken:
@@ -114,12 +116,9 @@ class Closer:
             choices = relay.answer.choices()
         except EngineFailed:
             return _nothing_delivered(admission)
-        return settle_outcome(
-            ending,
-            await self._delivered(quote, relay),
-            _prices(admission),
-            response_hash(admission.salt, choices),
-        )
+        answered = response_hash(admission.salt, choices)
+        named = self._answers.hash_for(admission, BILLING[ending].status, answered)
+        return settle_outcome(ending, await self._delivered(quote, relay), _prices(admission), answered, named)
 
     async def _delivered(self, quote: Quote, relay: Relay) -> TokenCount:
         """Our own recount, never above the engine's usage nor what was asked of it (threat L1)."""

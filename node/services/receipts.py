@@ -20,6 +20,7 @@ from node.core.wire import hex_of, message_to_json
 from node.ports.basics import Signer
 from node.ports.ledger import Ledger, Stored
 from node.ports.settling import SettlementBook
+from node.services.answers import AnswerSigner
 from node.services.signing import OperatorOf, sign_as
 
 MAX_ROWS = 500
@@ -41,6 +42,11 @@ class Receipts:
     domain: Domain
     operator_of: OperatorOf
     _trees: OrderedDict[tuple[LaneKey, int], Peaks] = field(default_factory=OrderedDict)
+    _answers: AnswerSigner = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The answers that receipts name are made by the same key."""
+        object.__setattr__(self, "_answers", AnswerSigner(self.signer, self.domain, self.operator_of))
 
     async def by_id(self, payer: Address, lane: Address, request_id: Bytes32) -> dict[str, Any]:
         """Raises NotFound, or InProgress while it is open."""
@@ -145,7 +151,9 @@ class Receipts:
             raise NotFound("this request has no receipt yet")
         digest, generation = self.domain.digest(receipt.struct_hash()), receipt.generation
         signature = stored.signature or sign_as(self.signer, self.operator_of(generation), generation, digest)
+        answer = self._answers.signed(admission, receipt)
         return {
+            **({} if answer is None else {"answer": answer.to_json()}),
             "receipt": message_to_json(receipt),
             "signature": hex_of(signature),
             "terms": message_to_json(admission.terms),

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from node.core.answers import SignedAnswer
 from node.core.errors import BadVoucher, Fact
 from node.core.hashing import Domain
 from node.core.messages import Receipt, Terms, Voucher
@@ -48,14 +49,16 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class SignedReceipt:
-    """A receipt as it is handed over."""
+    """A receipt as it is handed over, with the answer it names if that is due (core.answers)."""
 
     receipt: Receipt
     signature: Signature
+    answer: SignedAnswer | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document of `PAYMENT-RESPONSE` and of the stream's last comment."""
-        return {"receipt": message_to_json(self.receipt), "signature": hex_of(self.signature)}
+        document = {"receipt": message_to_json(self.receipt), "signature": hex_of(self.signature)}
+        return document if self.answer is None else {**document, "answer": self.answer.to_json()}
 
     def to_header(self) -> bytes:
         """The same in base64."""

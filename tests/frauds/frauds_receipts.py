@@ -268,3 +268,32 @@ def _replaced():
     world.chain.set_offer(NORTH, "0x" + newer.struct_hash().hex())
     world.chain.mine(3 * 3600)
     return end(world)
+
+
+def _answered(answer: dict | None = None, key: str = "north operator"):
+    """A request of another node's, answered with the executor's word, `answer` bending it before it is signed."""
+    world = busy()
+    entry = world.serve("alice", "north", terms={"hops": 1}, answer=answer or {}, signed_by={"answer": key})
+    assert entry["answer"]
+    world.settle("alice", "north")
+    return world
+
+
+@story("honest-answers", "", "Requests of another node, each with its executor's signed answer.")
+def _honest_answers():
+    return _answered()
+
+
+@story("answer-unsigned", "AUD-055", "The executor's answer is signed by somebody else.")
+def _answer_unsigned():
+    return _answered(key="mallory")
+
+
+@story("answer-of-another-request", "AUD-055", "The receipt names the executor's answer to another request.")
+def _answer_of_another():
+    return _answered({"request_id": keccak(b"another request")})
+
+
+@story("answer-missing", "AUD-055", "A whole answer to another node, for which the executor vouches with nothing.")
+def _answer_missing():
+    return end(busy(), terms={"hops": 1})

@@ -9,7 +9,7 @@ from coincurve import PrivateKey
 
 from node.core.hashing import Domain
 from node.core.merkle import Peaks, leaf_hash
-from node.core.messages import Claim, ModelOffer, Offer, Receipt, Terms, Voucher
+from node.core.messages import Answer, Claim, ModelOffer, Offer, Receipt, Terms, Voucher
 from node.core.pricing import charge_of
 from node.core.types import ZERO32, TokenCount
 from node.core.wire import message_from_json, message_to_json, offer_to_json
@@ -105,19 +105,25 @@ class World:
         terms: dict | None = None,
         voucher: dict | None = None,
         receipt: dict | None = None,
+        answer: dict | None = None,
         signed_by: dict | None = None,
         generation: int | None = None,
         omit: bool = False,
     ) -> dict:
-        """One paid request. `terms`, `voucher`, `receipt` bend members before signing; `signed_by` bends who signs."""
+        """One paid request. `terms`, `voucher`, `receipt` bend members before signing; `signed_by` bends who signs.
+
+        With an `answer` (bent by its members) the executor vouches for what it gave another node.
+        """
         signer = signer or payer
         generation = generation or self.chain.payees[hexed(address_of_key(payee))][1]
         books = self.lane(payer, payee, signer, generation)
         quoted = replace(self._terms(payee, tokens), **(terms or {}))
         bought = replace(self._voucher(payer, payee, generation, books, quoted), **(voucher or {}))
         served = self._receipt(bought, quoted, signer, (tokens, status), books)
+        word = None if answer is None else replace(self._answer(served, quoted), **answer)
+        served = served if word is None else replace(served, answer_hash=word.struct_hash())
         served = replace(served, **(receipt or {}))
-        keys = {"receipt": f"{payee} operator", "voucher": signer} | (signed_by or {})
+        keys = {"receipt": f"{payee} operator", "answer": f"{payee} operator", "voucher": signer} | (signed_by or {})
         entry = {
             "receipt": message_to_json(served),
             "signature": sign(keys["receipt"], self.domain.digest(served.struct_hash())),
@@ -125,6 +131,9 @@ class World:
             "voucher": message_to_json(bought),
             "voucherSignature": sign(keys["voucher"], self.domain.digest(bought.struct_hash())),
         }
+        if word is not None:
+            signature = sign(keys["answer"], self.domain.digest(word.struct_hash()))
+            entry["answer"] = {"answer": message_to_json(word), "signature": signature}
         if not omit:
             self._book(books, served, bought, entry)
         return entry
@@ -174,6 +183,19 @@ class World:
             flags=0,
             hops=0,
             origin_hash=ZERO32,
+        )
+
+    def _answer(self, served: Receipt, terms: Terms) -> Answer:
+        return Answer(
+            payer=served.payer,
+            lane=served.lane,
+            generation=served.generation,
+            request_id=served.request_id,
+            request_hash=served.request_hash,
+            response_hash=served.response_hash,
+            model=terms.model,
+            executor=served.payee,
+            nonce_commit=keccak(b"nonce" + served.request_id),
         )
 
     def _voucher(self, payer: str, payee: str, generation: int, books: LaneBooks, terms: Terms) -> Voucher:

@@ -3,24 +3,35 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
+from node.adapters.keys import recover
+from node.audit.deployment import Deployment
+from node.audit.documents import parse_held
+from node.audit.single import check_single
 from node.client import tables as wallet_tables
+from node.client.books import Books
 from node.client.store import open_engine
+from node.core.answers import answer_from_json, is_named_by
+from node.core.messages import Receipt, Terms
 from node.core.routing.record import record_hash
-from node.core.types import Signature
-from node.core.wire import hex_of
+from node.core.types import ZERO32, Signature
+from node.core.wire import hex_of, message_from_json
+from node.services.answers import AnswerSigner
 from tests.lab.fixtures import CHAT, events_of, stream_receipt
 from tests.lab.node import DOMAIN
 from tests.net.lab import Net, NetNode, NodePlan, running_net, with_settings
+
+DEPLOYED = Deployment(DOMAIN.chain_id, DOMAIN.escrow, b"", b"", b"", "DEV", 6, 1, bytes(32))
 
 
 class NetMaker:
@@ -58,6 +69,15 @@ def bought(folder: Path, node: NetNode) -> list[Any]:
     return rows
 
 
+def in_wallet(folder: Path, node: NetNode, read: Callable[[Books], Any]) -> Any:
+    engine = open_engine(folder / f"{node.name}-wallet.db")
+    try:
+        with engine.connect() as connection:
+            return read(Books(connection))
+    finally:
+        engine.dispose()
+
+
 async def draws_of(node: NetNode, request_id: str) -> dict[str, Any]:
     await node.routed.services.draws.settle()
     reply = await node.http.get(f"/v1/draws/{request_id}")
@@ -85,6 +105,40 @@ class TestOffload:
         assert 0 <= theirs * 2 - ours <= 1, "half the price per token, rounded up once on each side"
         assert back.stub is not None
         assert b"cache_salt" in back.stub.received[0][2]
+
+    @pytest.mark.parametrize("kind", ["stream", "plain"])
+    async def test_offload__whole_answer__comes_with_the_executors_word_which_both_sides_show(
+        self, open_net: NetMaker, tmp_path: Path, kind: str
+    ) -> None:
+        net = await open_net(NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"))
+        front, back = net.nodes["front"], net.nodes["back"]
+        reply = await buy(front, body(stream=kind == "stream"))
+        assert reply.status_code == 200, reply.text
+        (row,) = bought(tmp_path, front)
+        terms, payer = message_from_json(Terms, orjson.loads(row.terms)), NodePlan("front").operator.address
+        word = in_wallet(tmp_path, front, lambda books: books.load_answer(payer, payer, terms.request_id))
+        assert word is not None, "kept in the same commit as the receipt"
+        assert recover(DOMAIN.digest(word.answer.struct_hash()), word.signature) == NodePlan("back").operator.address
+        query = f"payer={hex_of(payer)}&lane={hex_of(payer)}"
+        shown = (await back.http.get(f"/v1/receipts/{hex_of(terms.request_id)}?{query}")).json()
+        assert answer_from_json(shown["answer"]) == word
+        assert shown["receipt"]["answerHash"] == hex_of(word.answer.struct_hash())
+        assert is_named_by(word.answer, message_from_json(Receipt, shown["receipt"]), terms)
+        rows, is_ok = check_single([parse_held(shown)], DEPLOYED, NodePlan("back").operator.address)
+        assert is_ok, rows
+
+    async def test_offload__executor_shows_no_answer_or_names_none__is_noted_or_stopped(
+        self, open_net: NetMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net = await open_net(NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"))
+        front = net.nodes["front"]
+        with monkeypatch.context() as patched:
+            patched.setattr(AnswerSigner, "signed", lambda *_: None)
+            assert (await buy(front, body())).status_code == 200, "the client has its answer all the same"
+        monkeypatch.setattr(AnswerSigner, "hash_for", lambda *_: ZERO32)
+        assert (await buy(front, body())).status_code != 200
+        findings = in_wallet(tmp_path, front, lambda books: [one["code"] for one in books.load_findings()])
+        assert findings == ["answer_withheld", "no_answer"]
 
     async def test_offload__plain_request__comes_back_whole(self, open_net: NetMaker) -> None:
         net = await open_net(NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"))

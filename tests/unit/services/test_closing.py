@@ -113,7 +113,7 @@ async def test_close_abandoned__of_a_former_operator_key__is_closed_and_not_sign
     assert await closer.close_abandoned() == 1
     assert (books.written, books.signed) == ([books.waiting[2]], [])
     with pytest.raises(KeyNotHere) as refused:
-        await closer.sign(make_receipt(generation=3))
+        await closer.sign(make_receipt(generation=3), books.waiting[2])
     assert refused.value.facts == {"operator": "0x" + PAYER.hex(), "generation": 3}
 
 
