@@ -15,8 +15,8 @@ HOME = Path(__file__).parent / "ledger"
 assert chain_tables.outbox.metadata is tables.metadata
 
 
-LATER: dict[str, frozenset[str]] = {"draws": frozenset({"draw"})}
-"""The tables of each revision after the first."""
+LATER: dict[str, frozenset[str]] = {"draws": frozenset({"draw"}), "duel_view": frozenset()}
+"""The tables of each revision after the first, in their order."""
 
 
 def statements(dialect: Dialect, revision: str = "initial") -> list[str]:
@@ -28,7 +28,8 @@ def statements(dialect: Dialect, revision: str = "initial") -> list[str]:
         out.append(str(CreateTable(table).compile(dialect=dialect)).strip())
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         out.extend(str(CreateIndex(index).compile(dialect=dialect)).strip() for index in indexes)
-    return [*out, views.CHARGE] if revision == "initial" else out
+    made = {"initial": views.CHARGE, "duel_view": views.DUEL[dialect.name]}
+    return [*out, made[revision]] if revision in made else out
 
 
 def main() -> None:

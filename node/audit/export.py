@@ -59,6 +59,7 @@ _INTEGERS = frozenset(
     [
         *("generation", "seq", "position", "prompt_tokens", "completion_tokens", "status", "count", "block", "at"),
         *("log_index", "start_by", "received_at"),
+        *("opened_block", "opened_at", "ended_block", "epoch", "attempt", "draw_block", "outcome"),
     ],
 )
 

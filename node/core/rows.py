@@ -1,4 +1,4 @@
-"""What may be asked of the books row by row: five kinds, their public columns, filters, pages by key. Loads nothing.
+"""What may be asked of the books row by row: six kinds, their public columns, filters, pages by key. Loads nothing.
 
 Salts, leases and row numbers are not among the columns: the first are the two parties' own, the others say nothing.
 """
@@ -25,6 +25,7 @@ class RowKind(StrEnum):
     VOUCHERS = "vouchers"
     CHARGES = "charges"
     EVENTS = "events"
+    DUELS = "duels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,14 @@ COLUMNS: Mapping[RowKind, Mapping[str, ColumnType]] = {
         "kind": "text",
         "subject": "bytes",
         "args": "text",
+    },
+    RowKind.DUELS: {
+        "duel_id": "bytes",
+        **dict.fromkeys(("opened_block", "log_index", "opened_at", "ended_block"), "integer"),
+        **dict.fromkeys(("dispatcher", "first", "second", "request_id"), "text"),
+        **dict.fromkeys(("first_answer", "second_answer", "evidence_root"), "text"),
+        **dict.fromkeys(("epoch", "attempt", "draw_block", "outcome"), "integer"),
+        **dict.fromkeys(("prize", "slashed", "share", "bond_back", "appeal_back"), "amount"),
     },
 }
 """Public columns in their order."""

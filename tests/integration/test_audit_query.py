@@ -51,6 +51,10 @@ def _chain(url: str) -> None:
             event = {"block_hash": b"\x01" * 32, "log_index": place, "block_number": 7, "tx_hash": b"\x02" * 32}
             event |= {"contract": "escrow", "name": "Allotted", "kind": "pair", "subject": subject, "args": "{}"}
             connection.execute(insert(chain_event).values(**event))
+        event |= {"contract": "duels", "name": "Opened", "kind": "duel", "subject": b"\x0d" * 32, "log_index": 2}
+        parties = {"dispatcher": PAYER, "first": PAYEE, "second": OTHER}
+        args = {name: "0x" + party.hex() for name, party in parties.items()} | {"prize": str(HUGE), "epoch": "9"}
+        connection.execute(insert(chain_event).values(**event | {"args": json.dumps(args)}))
     engine.dispose()
 
 
@@ -73,7 +77,7 @@ def rows_of(database: Engine, kind: str, filters: Filters = Filters()) -> list[d
 
 
 def test_select__each_kind__has_its_columns_exact_amounts_and_hex(database: Engine) -> None:
-    counts = {"receipts": 3, "charges": 3, "vouchers": 3, "claims": 1, "events": 2}
+    counts = {"receipts": 3, "charges": 3, "vouchers": 3, "claims": 1, "events": 3, "duels": 1}
     for kind, count in counts.items():
         rows = rows_of(database, kind)
         assert [list(row) for row in rows] == [column_names(kind)] * count
@@ -81,6 +85,8 @@ def test_select__each_kind__has_its_columns_exact_amounts_and_hex(database: Engi
     assert [row["charge"] for row in charges] == [7, HUGE, 0]
     assert charges[-1]["cumulative"] == rows_of(database, "claims")[0]["cumulative"] == HUGE + 7
     assert charges[0]["payer"] == "0x" + PAYER.hex()
+    (duel,) = rows_of(database, "duels")
+    assert (duel["duel_id"], duel["prize"], duel["epoch"], duel["outcome"]) == ("0x" + "0d" * 32, HUGE, 9, None)
 
 
 FILTERED = [
@@ -95,6 +101,10 @@ FILTERED = [
     ("events", Filters(payer=PAYER), 1),
     ("events", Filters(payee=PAYEE), 2),
     ("events", Filters(since=NOW + 1), 0),
+    ("duels", Filters(payer=PAYER), 1),
+    ("duels", Filters(payee=OTHER), 1),
+    ("duels", Filters(payee=PAYER), 0),
+    ("duels", Filters(since=NOW + 1), 0),
 ]
 
 

@@ -22,6 +22,9 @@ from node.services import ledger_rows as service
 from node.services.ledger_rows import LedgerRows
 from tests.factories import NOW, PAYEE, PAYER
 from tests.integration.test_ledger_chain_book import allotted, batch, operator_set
+from tests.integration.test_ledger_duels import DUEL, EAST, NORTH, SOUTH, opened
+from tests.integration.test_ledger_duels import OTHER as ANOTHER
+from tests.integration.test_ledger_duels import event as duel_event
 from tests.integration.test_ledger_settlement import sign, want
 from tests.ledgers import BIG, OTHER, books_with_sales, micros
 
@@ -72,6 +75,25 @@ async def test_ledger_vouchers__open_requests__are_there_too(http: httpx.AsyncCl
     assert len(await rows_of(http, "/ledger/vouchers")) == 5
     assert await rows_of(http, "/ledger/vouchers", since=NOW + 10**6) == []
     assert len(await rows_of(http, "/ledger/vouchers", lane="0x" + PAYER.hex(), until=NOW + 10**6)) == 4
+
+
+async def test_ledger_duels__one_over_one_running__are_one_row_each(http: httpx.AsyncClient, books: Books) -> None:
+    amounts = {"slashed": 7, "prize": 2, "share": 1, "bondBack": 2**100, "appealBack": 0}
+    ended = duel_event(4, 0, "Finalized", duelId=DUEL, outcome=5, **amounts)
+    await books.chain.book(batch(1, 4, opened(2, DUEL), opened(3, ANOTHER), ended))
+    over, running = await rows_of(http, "/ledger/duels")
+    assert list(over) == list(COLUMNS[RowKind.DUELS])
+    assert (over["duel_id"], over["opened_block"], over["ended_block"]) == ("0x" + DUEL.hex(), 2, 4)
+    assert (over["outcome"], over["prize"], over["slashed"], over["bond_back"]) == (5, "18", "7", str(2**100))
+    assert (running["outcome"], running["ended_block"], running["slashed"]) == (None, None, None)
+    assert (running["epoch"], running["attempt"], running["draw_block"]) == (9, 1, 5)
+    for name, party, count in (("payee", NORTH, 2), ("payee", SOUTH, 2), ("payee", EAST, 0), ("payer", EAST, 2)):
+        assert len(await rows_of(http, "/ledger/duels", **{name: "0x" + party.hex()})) == count, (name, party)
+    times = [row["opened_at"] for row in (over, running)]
+    assert await rows_of(http, "/ledger/duels", since=times[1] + 1) == []
+    assert len(await rows_of(http, "/ledger/duels", since=times[0], until=times[1] + 1)) == 2
+    page = (await http.get("/ledger/duels", params={"limit": 1})).json()
+    assert [page["rows"][0], *await rows_of(http, "/ledger/duels", after=page["next"])] == [over, running]
 
 
 async def test_ledger_events__filters_by_address__find_the_pair(http: httpx.AsyncClient, books: Books) -> None:

@@ -15,6 +15,7 @@ LOADS: Mapping[RowKind, Load] = {
     RowKind.CLAIMS: queries.load_claims,
     RowKind.VOUCHERS: queries.load_vouchers,
     RowKind.EVENTS: queries.load_events,
+    RowKind.DUELS: queries.load_duels,
 }
 
 

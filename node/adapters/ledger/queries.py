@@ -14,13 +14,13 @@ from node.adapters.ledger.chain_tables import chain_block, chain_event
 from node.adapters.ledger.store import Store
 from node.adapters.ledger.tables import account, agreement, claim, lane, receipt, voucher
 from node.adapters.ledger.types import exact_sum
-from node.adapters.ledger.views import charge
+from node.adapters.ledger.views import charge, duel
 from node.core.types import Address, Amount, Bytes32, Seconds, Status
 
 MICROS = 1_000_000
 LONGEST_PAGE = 1_000
 Cursor = tuple[int, int]
-"""Where a page ended: (seq, voucher id) of charges, (id, 0) of claims, (block, log index) of events."""
+"""Where a page ended: (seq, voucher id) of charges, (id, 0) of claims, (block, log index) of events and duels."""
 START: Cursor = (-1, -1)
 
 
@@ -197,6 +197,21 @@ def load_events(connection: Connection, filters: Filters, after: Cursor, limit: 
     wanted = select(chain_event, chain_block.c.timestamp).select_from(joined).where(*wheres)
     ordered = wanted.order_by(chain_event.c.block_number, chain_event.c.log_index)
     return _page(connection, ordered, limit, ("block_number", "log_index"))
+
+
+def load_duels(connection: Connection, filters: Filters, after: Cursor, limit: int) -> Page:
+    """One page of duels by where they were opened. `payer`: who dispatched it; `payee`: one of the two executors."""
+    wheres = [_beyond(duel.c.opened_block, duel.c.log_index, after)]
+    if filters.payer is not None:
+        wheres.append(duel.c.dispatcher == f"0x{filters.payer.hex()}")
+    if filters.payee is not None:
+        wheres.append(or_(*(column == f"0x{filters.payee.hex()}" for column in (duel.c.first, duel.c.second))))
+    if filters.since is not None:
+        wheres.append(duel.c.opened_at >= filters.since)
+    if filters.until is not None:
+        wheres.append(duel.c.opened_at < filters.until)
+    ordered = select(duel).where(*wheres).order_by(duel.c.opened_block, duel.c.log_index)
+    return _page(connection, ordered, limit, ("opened_block", "log_index"))
 
 
 def _holds(address: Address) -> ColumnElement[bool]:
