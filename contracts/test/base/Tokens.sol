@@ -48,6 +48,8 @@ contract ReentrantToken is PlainToken {
     bytes private call;
     bool public succeeded;
     bytes public answer;
+    /// @dev What the target paid out during such calls.
+    uint256 public drawn;
 
     function onTransfer(address target_, bytes calldata call_) external {
         (target, call, succeeded) = (target_, call_, false);
@@ -58,7 +60,10 @@ contract ReentrantToken is PlainToken {
         if (target == address(0)) return;
         address once = target;
         target = address(0);
+        uint256 before = balanceOf(once);
         (succeeded, answer) = once.call(call);
+        uint256 left = balanceOf(once);
+        if (left < before) drawn += before - left;
     }
 }
 
