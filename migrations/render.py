@@ -15,7 +15,11 @@ HOME = Path(__file__).parent / "ledger"
 assert chain_tables.outbox.metadata is tables.metadata
 
 
-LATER: dict[str, frozenset[str]] = {"draws": frozenset({"draw"}), "duel_view": frozenset()}
+LATER: dict[str, frozenset[str]] = {
+    "draws": frozenset({"draw"}),
+    "duel_view": frozenset(),
+    "duels": frozenset({"duel_case", "duel_vote", "duel_seed"}),
+}
 """The tables of each revision after the first, in their order."""
 
 

@@ -1,6 +1,7 @@
 """Sees all rooms and puts the node together: settings -> adapters -> services -> api and jobs; start and stop.
 
-Its helpers: networked.py (peers, membership), routed.py (bids, draws, offload), paying.py (this node as a payer).
+Its helpers: networked.py (peers, membership), routed.py (bids, draws, offload), paying.py (this node as a payer),
+duelling.py (duels, judging).
 No `if` about the business. What can be wrong with settings, keys, chain or database is found out before the port opens.
 """
 
@@ -29,6 +30,7 @@ from node.core.messages import Offer
 from node.core.settlement import Trigger
 from node.core.types import Address, Amount, Seconds
 from node.deployment import Deployment, load_deployment
+from node.duelling import DuelBasis, Duelled, add_duels, duel_jobs
 from node.jobs.schedule import Job, build_scheduler
 from node.networked import Network, NetworkBasis, build_network
 from node.offer_file import read_offer
@@ -98,6 +100,7 @@ class Node:
     tower_push: TowerPush
     network: Network
     routed: Routed | None
+    duelled: Duelled | None
 
     async def follow_chain(self) -> None:
         """One poll of the chain, and admission sees it at once. After an outage thaws may have run unseen: settle."""
@@ -136,6 +139,7 @@ class Node:
             Job("members", settings.registry_seconds, self.network.membership.refresh),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
             *routing_jobs(self.routed, settings),
+            *duel_jobs(self.duelled, settings),
         )
 
 
@@ -156,6 +160,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         yield node
         await node.network.membership.stop()
         await node.serving.drain(DRAIN_SECONDS)
+        if node.duelled is not None:
+            await node.duelled.close()
         await close_routing(node.routed)
         await node.network.close()
 
@@ -202,6 +208,7 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
         RoutingBasis(base.chain, base.books, base.gas_key),
         network,
     )
+    duelled = add_duels(settings, parts, DuelBasis(base.chain, base.books, base.gas_key), (network, routed), stack)
     serving = Serving(parts, ServeSettings(max_concurrent=settings.max_concurrent))
     recovery = Recovery(base.books.recovery, base.books.high_water, parts.chain, serving, base.payee, base.towers)
     settler = _settler(base, parts)
@@ -209,7 +216,7 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
         base=base,
         parts=parts,
         serving=serving,
-        api=_api(base, offers, parts, serving, (_resync(base, parts, recovery), network, routed)),
+        api=_api(base, offers, parts, serving, (_resync(base, parts, recovery), network, routed, duelled)),
         watch=ChainWatch(base.chain, base.books.chain, base.deployment.deploy_block),
         settler=settler,
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
@@ -217,6 +224,7 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
         tower_push=_tower_push(base, settler),
         network=network,
         routed=routed,
+        duelled=duelled,
     )
 
 
@@ -300,9 +308,13 @@ def _parts(base: Foundation, offers: OfferBook, backends: Backends) -> Parts:
 
 
 def _api(
-    base: Foundation, offers: OfferBook, parts: Parts, serving: Serving, more: tuple[Resync, Network, Routed | None]
+    base: Foundation,
+    offers: OfferBook,
+    parts: Parts,
+    serving: Serving,
+    more: tuple[Resync, Network, Routed | None, Duelled | None],
 ) -> FastAPI:
-    chain, (resync, network, routed) = base.chain, more
+    chain, (resync, network, routed, duelled) = base.chain, more
     return create_app(
         ApiServices(
             serving=base.fail_point.serving(serving),
@@ -316,6 +328,7 @@ def _api(
             ledger_rows=LedgerRows(base.books.pages),
             network=network.services,
             routed=services_of(routed),
+            duels=None if duelled is None else duelled.services,
         )
     )
 

@@ -23,11 +23,11 @@ from node.core.errors import ChainUnavailable, EngineFailed, PeerRefused, Refuse
 from node.core.folds import PayeeView
 from node.core.membership.members import Member
 from node.core.routing.config import ProviderConfig
-from node.core.types import U128_MAX, Address, Amount, Bytes32
+from node.core.types import U128_MAX, Address, Amount, Bytes32, Flag
 from node.ports.chain import ChainBook
 from node.ports.engine import Exchange
 from node.ports.network import Membership, Peers, StreamCall
-from node.ports.routing import Purchase
+from node.ports.routing import Bargain, PeerExchange, Purchase
 
 log = logging.getLogger(__name__)
 NEVER = Amount(U128_MAX)
@@ -129,7 +129,7 @@ class PeerTransport:
 
 
 class Bought:
-    """ports.Exchange over one purchase."""
+    """ports.routing.PeerExchange over one purchase."""
 
     def __init__(self, market: "OffloadMarket", purchase: Purchase) -> None:
         self._market = market
@@ -137,6 +137,8 @@ class Bought:
         self._ask = parse_ask(purchase.path, purchase.body)
         self._carrier: Carrier[Answer] | None = None
         self._first: bytes | None = None
+        self._kept: list[bytes] | None = [] if market.keeps(purchase) else None
+        self.bargain: Bargain | None = None
 
     async def start(self) -> int:
         """200 once the answer has begun (a plain one: is there). Raises EngineFailed or PeerRefused."""
@@ -162,7 +164,7 @@ class Bought:
             raise EngineFailed("nothing was bought yet")
         if self._first is not None:
             first, self._first = self._first, None
-            return first
+            return self._noted(first)
         try:
             async with asyncio.timeout(self._purchase.idle_seconds):
                 part = await carrier.part()
@@ -170,9 +172,20 @@ class Bought:
             self.cancel()
             raise EngineFailed("the peer fell silent") from None
         if part is None:
-            await self._result(carrier)
+            await self._finish(await self._result(carrier))
             return b""
+        return self._noted(part)
+
+    def _noted(self, part: bytes) -> bytes:
+        if self._kept is not None:
+            self._kept.append(part)
         return part
+
+    async def _finish(self, answer: Answer) -> None:
+        """Once, at the proper end."""
+        if self._kept is not None and self.bargain is None:
+            self.bargain = await self._market.bargain_of(self._purchase, self._ask, b"".join(self._kept), answer)
+            self._market.tell(self.bargain)
 
     def cancel(self) -> None:
         """The flow closes the peer's stream, then asks for the receipt of what was served."""
@@ -217,10 +230,32 @@ class OffloadMarket:
     _live: dict[Carrier[Answer], tuple[Ask, Purchase]] = field(default_factory=dict)
     _reader: BookReader | None = None
     _refreshed_at: float = float("-inf")
+    _told: Callable[[Bargain], None] | None = None
 
-    def open(self, purchase: Purchase) -> Exchange:
+    def open(self, purchase: Purchase) -> PeerExchange:
         """See ports.routing.PeerMarket."""
         return Bought(self, purchase)
+
+    def watch(self, told: Callable[[Bargain], None]) -> None:
+        """See ports.routing.PeerMarket."""
+        self._told = told
+
+    def keeps(self, purchase: Purchase) -> bool:
+        """Whether its bytes are wanted afterwards."""
+        return self._told is not None and not purchase.flags & Flag.NO_DUEL
+
+    async def bargain_of(self, purchase: Purchase, ask: Ask, raw: bytes, answer: Answer) -> Bargain | None:
+        """A whole answer with its executor's word; None if there is none."""
+        receipt, signed = answer.paid.receipt, answer.paid.answer
+        if signed is None:
+            return None
+        held = await self.wallet.run(lambda books: books.load_purchase(receipt.key, receipt.request_id))
+        return None if held is None else Bargain(purchase, ask.body, raw, receipt, signed, held.purchase.salt)
+
+    def tell(self, bargain: Bargain | None) -> None:
+        """Twins are the watcher's own."""
+        if bargain is not None and self._told is not None and bargain.purchase.twin is None:
+            self._told(bargain)
 
     def cover_left(self, payee: Address) -> Amount:
         """See ports.routing.PeerMarket."""
@@ -248,6 +283,7 @@ class OffloadMarket:
             hops=purchase.hops,
             origin=purchase.origin,
             attempts=1,
+            twin=None if purchase.twin is None else (purchase.twin.salt, purchase.twin.request_id),
             dearest=Prices(purchase.price_prompt, purchase.price_completion),
         )
 
@@ -268,7 +304,7 @@ class OffloadMarket:
         pairs: dict[Address, _Pair] = {}
         members = [one for one in self.membership.members().values() if one.is_alive and one.payee != self.me]
         for member in members:
-            standing = await self.book.load_standing(member.payee, self.payer.address, self.payer.address)
+            standing = await self.book.load_standing(member.payee, self.payer.address, self.payer.signers[0].address)
             pairs[member.payee] = _Pair(cover=standing.cover)
         for purse in purses:
             pair = pairs.get(purse.key.payee)

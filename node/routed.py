@@ -21,8 +21,10 @@ from node.client.provider import Directory
 from node.client.store import WalletWriter, open_engine
 from node.client.wallet import Limits
 from node.core.capital import CapitalRules
+from node.core.errors import BadConfig, BadVoucher
 from node.core.routing.load import EngineLimits
-from node.core.types import Amount
+from node.core.types import Address, Amount
+from node.core.wire import address_of
 from node.jobs.schedule import Job
 from node.networked import Network
 from node.paying import OffloadMarket
@@ -61,6 +63,8 @@ class RoutingWish:
     lane: LocalSigner
     """The key that pays: the escrow knows its address as a payer."""
     exposure: Amount
+    payer: Address | None = None
+    """Whose money the lane spends, if not its own."""
     policy_file: Path | None = None
     engine_slots: int = 256
     engine_kv_tokens: int = 1_000_000
@@ -109,6 +113,7 @@ def add_routing(settings: Settings, parts: Parts, basis: RoutingBasis, network: 
         wallet=settings.offload_wallet,
         lane=basis.lane,
         exposure=Amount(settings.offload_exposure),
+        payer=_payer_of(settings),
         policy_file=settings.policy,
         engine_slots=settings.engine_slots,
         engine_kv_tokens=settings.engine_kv_tokens,
@@ -116,6 +121,8 @@ def add_routing(settings: Settings, parts: Parts, basis: RoutingBasis, network: 
     near = Neighbours(network.membership, network.peers, AiohttpTransport(guard=not settings.private_network))
     routed = build_routing(parts, basis.books.chain, basis.books.draws, near, wish)
     network.membership.bid_with(routed.services.answerer.standing_rows)
+    if wish.payer is not None:
+        return replace(parts, router=routed.services.router), routed  # allotments are that payer's own transactions
     capital = CapitalPlanner(
         spent=routed.market.spent,
         read_free=partial(read_free, basis.chain, basis.lane.address),
@@ -128,6 +135,15 @@ def add_routing(settings: Settings, parts: Parts, basis: RoutingBasis, network: 
     return replace(parts, router=routed.services.router), replace(routed, capital=capital)
 
 
+def _payer_of(settings: Settings) -> Address | None:
+    if not settings.offload_payer:
+        return None
+    try:
+        return address_of(settings.offload_payer, "offload_payer")
+    except BadVoucher as exc:
+        raise BadConfig(exc.message) from exc
+
+
 def services_of(routed: Routed | None) -> RoutedServices | None:
     """What the HTTP surface shows of it."""
     return routed.services if routed is not None else None
@@ -135,13 +151,15 @@ def services_of(routed: Routed | None) -> RoutedServices | None:
 
 def routing_jobs(routed: Routed | None, settings: Settings) -> Sequence[Job]:
     """What runs by itself."""
-    if routed is None or routed.capital is None:
+    if routed is None:
         return ()
-    return (
+    jobs = (
         Job("routing", settings.poll_seconds, routed.follow),
-        Job("capital", settings.allot_seconds, routed.capital.run),
         Job("purchases", SWEEP_SECONDS, routed.market.sweep),
     )
+    if routed.capital is None:
+        return jobs
+    return (*jobs, Job("capital", settings.allot_seconds, routed.capital.run))
 
 
 async def close_routing(routed: Routed | None) -> None:
@@ -169,7 +187,7 @@ def _market(parts: Parts, book: ChainBook, near: Neighbours, wish: RoutingWish, 
     """A payer that trusts the counting rules this node itself sells by, and no others."""
     pins = {model.name: frozenset({Pin(model.tokenizer, model.template)}) for model in parts.offers.current().models}
     payer = Payer(
-        address=wish.lane.address,
+        address=wish.payer or wish.lane.address,
         signers=(wish.lane,),
         domain=parts.market.domain,
         currency=parts.market.currency,

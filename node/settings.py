@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -91,6 +91,25 @@ class Settings(BaseModel):
     """LLM tokens that fit one engine's KV cache (vLLM prints it at start)."""
     registry_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often the list of members is read from the books."""
+    offload_payer: str = ""
+    """Who pays for what is bought from peers: the gas key itself, or an address that authorised it as a signer."""
+    duels: bool = False
+    """Take part in duels (docs/duels.md). Your provider must be enrolled with the gas key as its delegate."""
+    duel_rate_per_mille: Annotated[int, Field(ge=0, le=1000)] = 0
+    """So many of a thousand offloads are duelled; 0: judge and execute, but dispatch none."""
+    duel_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How often duels are looked at."""
+    judge: Literal["likelihood", "pairwise"] = "likelihood"
+    judge_engine: str = ""
+    """Base URL (without /v1) of the engine that judges; several nodes may share one."""
+    judge_model: str = ""
+    """The model's name there."""
+    judge_answers: Path | None = None
+    """JSON file of questions whose answers are known: compared exactly, before any model is asked."""
+    probe_questions: Path | None = None
+    """Text file, a question a line: asked of peers now and then as if they were offloads, so that they are duelled."""
+    probe_seconds: Annotated[float, Field(gt=0)] = 600.0
+    probe_tokens: Annotated[int, Field(ge=1)] = 128
     log_level: str = "INFO"
     fail_point: str = ""
     """Development chain only: NAME:COUNT, where this process is to kill itself (adapters/failpoints.py)."""

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from node.api.draws import draw_routes
+from node.api.duels import DuelServices, duel_routes
 from node.api.errors import error_document, retry_after, shown
 from node.api.hot import PaidRoutes
 from node.api.lanes import lane_routes
@@ -63,6 +64,7 @@ class ApiServices:
     ledger_rows: LedgerRows | None = None
     routed: RoutedServices | None = None
     network: PeerServices | None = None
+    duels: DuelServices | None = None
 
 
 class NodeApi(FastAPI):
@@ -85,6 +87,8 @@ def create_app(services: ApiServices, lifespan: Lifespan | None = None) -> FastA
         app.include_router(draw_routes(services.routed.draws, services.routed.answerer))
     if services.network is not None:
         app.include_router(peer_routes(services.network))
+    if services.duels is not None:
+        app.include_router(duel_routes(services.duels))
     _add_operator_routes(app, services)
     add_error_handlers(app)
     services.metrics.watch_in_flight(lambda: services.serving.in_flight)

@@ -17,8 +17,9 @@ from node.audit.errors import CannotAuditError, MalformedError
 
 _SQLITE = b"SQLite format 3\x00"
 _WALLET_ROWS = """SELECT receipt.message, receipt.signature, purchase.terms, answer.message, answer.signature
-FROM receipt JOIN purchase USING (payer, lane, request_id) LEFT JOIN {answer} USING (payer, lane, request_id)"""
-_NO_ANSWERS = "(SELECT NULL payer, NULL lane, NULL request_id, NULL message, NULL signature) AS answer"
+FROM receipt JOIN purchase USING (payer, payee, lane, request_id)
+LEFT JOIN {answer} USING (payer, payee, lane, request_id)"""
+_NO_ANSWERS = "(SELECT NULL payer, NULL payee, NULL lane, NULL request_id, NULL message, NULL signature) AS answer"
 """For wallets of a version that kept none."""
 _HAS_ANSWERS = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'answer'"
 

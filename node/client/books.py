@@ -167,7 +167,7 @@ class Books:
         self._db.execute(update.values(tokens_seen=seen.completion_tokens, hung_up=int(seen.hung_up)))
 
     def load_purchase(self, key: LaneKey, request_id: Bytes32) -> Held | None:
-        """One request by its id, unique within (payer, lane)."""
+        """One request by its id, unique within (payer, payee, lane)."""
         row = self._db.execute(hot.PURCHASE, request_values(key, request_id)).first()
         return None if row is None else self._held(row)
 
@@ -219,6 +219,7 @@ class Books:
         answer = signed.answer
         values = {
             "payer": answer.payer,
+            "payee": answer.executor,
             "lane": answer.lane,
             "request_id": answer.request_id,
             "message": json.dumps(message_to_json(answer)),
@@ -226,10 +227,9 @@ class Books:
         }
         self._db.execute(hot.ADD_ANSWER, values)
 
-    def load_answer(self, payer: Address, lane: Address, request_id: Bytes32) -> SignedAnswer | None:
+    def load_answer(self, key: LaneKey, request_id: Bytes32) -> SignedAnswer | None:
         """What its executor signed, for a purchase from another node."""
-        here = {"payer": payer, "lane": lane, "request_id": request_id}
-        row = self._db.execute(hot.ANSWER, here).first()
+        row = self._db.execute(hot.ANSWER, request_values(key, request_id)).first()
         if row is None:
             return None
         return SignedAnswer(message_from_json(Answer, json.loads(row.message)), Signature(row.signature))

@@ -62,6 +62,9 @@ class Payer:
     dearest: Prices | None = None
     """The most this payer gives for a million LLM tokens."""
 
+    twin: tuple[Bytes32, Bytes32] | None = None
+    """(salt, request id) of a purchase made at another payee, when a node buys the same request again for a duel."""
+
     @property
     def network(self) -> str:
         """CAIP-2."""

@@ -76,7 +76,7 @@ def buy(
 
 def _buy_at(url: str, ask: Ask, payer: Payer, directory: Directory) -> Flow[Answer]:
     why = ""
-    for _ in range(FRESH_IDS):
+    for _ in range(FRESH_IDS if payer.twin is None else 1):
         provider = yield from learn(url, payer, directory)
         trade = yield from begin(provider, ask, payer, directory)
         try:

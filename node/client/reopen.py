@@ -73,7 +73,8 @@ def _held_after(books: Books, key: LaneKey, after: int) -> list[Held]:
     ids = select(table.c.request_id).where(*same, table.c.generation == key.generation, table.c.seq > after)
     found = []
     for request_id in books.connection.execute(ids.order_by(table.c.seq).limit(MOST_LOST)).scalars().all():
-        row = books.connection.execute(select(bought).where(bought.c.request_id == request_id)).first()
+        here = (bought.c.payee == key.payee, bought.c.request_id == request_id)
+        row = books.connection.execute(select(bought).where(*here)).first()
         held = None if row is None else books.load_purchase(purchase_of(row).key, request_id)
         if held is not None:
             found.append(held)

@@ -78,10 +78,11 @@ def is_lane(table: Any, key: LaneKey) -> tuple[Any, ...]:  # noqa: ANN401 -- any
 
 
 def is_request(table: Any, key: LaneKey, request_id: Bytes32) -> tuple[Any, ...]:  # noqa: ANN401 -- as above
-    """WHERE (payer, lane, request id)."""
-    return (table.c.payer == key.payer, table.c.lane == key.lane, table.c.request_id == request_id)
+    """WHERE (payer, payee, lane, request id)."""
+    pair = (table.c.payer == key.payer, table.c.payee == key.payee)
+    return (*pair, table.c.lane == key.lane, table.c.request_id == request_id)
 
 
 def request_values(key: LaneKey, request_id: Bytes32) -> dict[str, object]:
     """A request's primary key."""
-    return {"payer": key.payer, "lane": key.lane, "request_id": request_id}
+    return {"payer": key.payer, "payee": key.payee, "lane": key.lane, "request_id": request_id}

@@ -13,7 +13,8 @@ from node.client import tables
 PAIR = ("payer", "payee")
 LANE = (*PAIR, "lane")
 GENERATION = (*LANE, "generation")
-REQUEST = ("payer", "lane", "request_id")
+REQUEST = ("payer", "payee", "lane", "request_id")
+"""A duel buys one request id of two payees."""
 TOTALS = ("base", "ceiling", "heard", "explained", "verified", "in_flight", "gap_since")
 
 

@@ -88,8 +88,8 @@ def begin(provider: Provider, ask: Ask, payer: Payer, directory: Directory) -> F
     prompt = counted_prompt(ask.path, ask.fields)
     prompt_tokens: int = yield Compute(lambda: counter.count_prompt(prompt), len(ask.body))
     price = max_price(ask, model, prompt_tokens, payer.limits.per_request)
-    salt = Bytes32(payer.tools.dice(32))
-    terms = _terms(provider, model, payer, keccak(salt + ask.body), price)
+    salt, request_id = payer.twin or (Bytes32(payer.tools.dice(32)), Bytes32(payer.tools.dice(32)))
+    terms = _terms(provider, model, payer, (request_id, keccak(salt + ask.body)), price)
     blank = Purchase(
         provider.lane_key(payer.address, payer.address), terms, salt, prompt_tokens, now_of(payer) // DAY_SECONDS
     )
@@ -108,10 +108,13 @@ def _check_prices(model: ModelOffer, payer: Payer) -> None:
         )
 
 
-def _terms(provider: Provider, model: ModelOffer, payer: Payer, request_hash: Bytes32, price: Amount) -> Terms:
+def _terms(
+    provider: Provider, model: ModelOffer, payer: Payer, request: tuple[Bytes32, Bytes32], price: Amount
+) -> Terms:
+    """`request`: its id and its hash."""
     return Terms(
-        request_id=Bytes32(payer.tools.dice(32)),
-        request_hash=request_hash,
+        request_id=request[0],
+        request_hash=request[1],
         offer_hash=provider.offer_hash,
         model=model.model,
         tokenizer=model.tokenizer,

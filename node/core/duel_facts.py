@@ -39,6 +39,8 @@ class DuelFacts:
     first: Address = ZERO_ADDRESS
     second: Address = ZERO_ADDRESS
     request_id: Bytes32 = ZERO32
+    first_answer: Bytes32 = ZERO32
+    second_answer: Bytes32 = ZERO32
     evidence_root: Bytes32 = ZERO32
     epoch: int = 0
     attempt: int = 0
@@ -49,6 +51,8 @@ class DuelFacts:
     commitments: Mapping[int, Bytes32] = field(default_factory=dict)
     votes: Mapping[int, Vote] = field(default_factory=dict)
     appellant: Address = ZERO_ADDRESS
+    ended_at: int = 0
+    """Number of the block that ended it."""
 
     @property
     def is_over(self) -> bool:
@@ -72,7 +76,7 @@ def fold_duel(state: DuelFacts, event: ChainEvent) -> DuelFacts:
             appellant, block = event.address("appellant"), event.number("drawBlock")
             state = replace(state, state=DuelState.APPEALED, appellant=appellant, draw_block=block)
         case "Finalized":
-            state = replace(state, state=DuelState(event.number("outcome")))
+            state = replace(state, state=DuelState(event.number("outcome")), ended_at=event.block_number)
     return state
 
 
@@ -83,6 +87,8 @@ def _opened(event: ChainEvent) -> DuelFacts:
         first=event.address("first"),
         second=event.address("second"),
         request_id=event.bytes32("requestId"),
+        first_answer=event.bytes32("firstAnswer"),
+        second_answer=event.bytes32("secondAnswer"),
         evidence_root=event.bytes32("evidenceRoot"),
         epoch=event.number("epoch"),
         attempt=event.number("attempt"),

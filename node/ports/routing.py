@@ -1,12 +1,22 @@
 """What routing needs of the outside: bought answers of other nodes, and a book of draws."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.core.answers import SignedAnswer
 from node.core.membership.members import Member
+from node.core.messages import Receipt
 from node.core.types import Address, Amount, Bytes32, Signature
 from node.ports.engine import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """What a second purchase of one request has in common with the first, so that both executors sign for the same."""
+
+    salt: Bytes32
+    request_id: Bytes32
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +39,36 @@ class Purchase:
     """To the first bytes of the answer; then the next candidate is asked."""
     idle_seconds: float
     """The longest silence inside the answer."""
+    twin: Twin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bargain:
+    """A whole answer that was bought: the bytes of both ways, and the executor's signed word on it."""
+
+    purchase: Purchase
+    body: bytes
+    raw: bytes
+    receipt: Receipt
+    answer: SignedAnswer
+    salt: Bytes32
+
+
+class PeerExchange(Exchange, Protocol):
+    """A purchase as an engine's exchange."""
+
+    @property
+    def bargain(self) -> Bargain | None:
+        """Once it was read to its proper end, if its executor signed for it and it is kept (`PeerMarket.watch`)."""
 
 
 class PeerMarket(Protocol):
     """Buys answers of peers in this node's own lane."""
 
-    def open(self, purchase: Purchase) -> Exchange:
+    def watch(self, told: Callable[[Bargain], None]) -> None:
+        """Keep the bytes of purchases that may be duelled, and tell of each that came whole. Twins are not told of."""
+
+    def open(self, purchase: Purchase) -> PeerExchange:
         """A purchase that has not begun. The exchange reads like an engine's and raises EngineFailed like one.
 
         What it costs is booked whatever the reader does: late receipts are asked for, the evidence is kept.

@@ -5,6 +5,7 @@ costs the client nothing but time. Charges nothing: see closing.py for the clien
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -18,6 +19,7 @@ from node.core.routing.trust import (
     next_record_after_answer,
     next_record_after_failure,
     record_with_pending,
+    scaled,
 )
 from node.core.routing.types import (
     Ask,
@@ -110,6 +112,8 @@ class PolicyRouter:
     def __init__(self, parts: RouterParts) -> None:
         self.parts = parts
         self.peers = PeerBook()
+        self.quality: Callable[[Address, float], float] | None = None
+        """What verdicts say of a provider, as a factor on its seconds (core.quality); set where duels are on."""
         self._room: dict[object, asyncio.Event] = {}
 
     def route(self, checked: Checked, request: Request, quote: Quote) -> "PolicyRoute":
@@ -119,7 +123,8 @@ class PolicyRouter:
         if terms.hops:
             self._check_takes_peers()
         wishes = request.wishes
-        demands = Demands(bool(terms.flags & Flag.NO_OFFLOAD), wishes.providers, wishes.prefer, terms.max_price)
+        can_offload = not terms.flags & Flag.NO_OFFLOAD
+        demands = Demands(not can_offload, wishes.providers, wishes.prefer, terms.max_price, wishes.quality)
         asked = RouteRequest(
             request_id=terms.request_id,
             models=(quote.model.name,),
@@ -342,7 +347,17 @@ class PolicyRoute:
         for one in drawn.heard:
             if one.reason is Skip.TIMED_OUT:
                 self._router.peers.failed(one.member.payee, now)
-        return tuple(self._router.peers.corrected(one.bid, now) for one in drawn.bids if one.bid is not None)
+        return tuple(
+            self._weighed(self._router.peers.corrected(one.bid, now)) for one in drawn.bids if one.bid is not None
+        )
+
+    def _weighed(self, bid: Bid) -> Bid:
+        """By quality too: the client's own weight, or the provider's policy's."""
+        if self._router.quality is None:
+            return bid
+        wished = self._request.demands.quality
+        weight = self._parts.policies.config.quality_weight if wished is None else wished
+        return replace(bid, forecast=scaled(bid.forecast, self._router.quality(bid.provider, weight)))
 
     def _know(self, address: Address) -> Skip | None:
         if address in self._failed or self._router.peers.record(address).is_avoided(self._clock.monotonic()):

@@ -22,10 +22,12 @@ class Wishes:
     finish_within: float | None = None
     prefer: Preference = Preference.LATENCY
     providers: frozenset[Address] = frozenset()
+    quality: float | None = None
+    """0 to 1: how much ratings from duels weigh; None = as the provider's policy says."""
 
 
 NO_WISHES = Wishes()
-_KNOWN = frozenset({"finish_within", "prefer", "providers"})
+_KNOWN = frozenset({"finish_within", "prefer", "providers", "quality"})
 
 
 def parse_wishes(value: object) -> Wishes:
@@ -34,7 +36,12 @@ def parse_wishes(value: object) -> Wishes:
         return NO_WISHES
     if not isinstance(value, dict) or value.keys() - _KNOWN:
         raise BadRequest(f"wwwserve must be an object with {', '.join(sorted(_KNOWN))}", param="wwwserve")
-    return Wishes(_finish(value.get("finish_within")), _prefer(value.get("prefer")), _named(value.get("providers")))
+    return Wishes(
+        _finish(value.get("finish_within")),
+        _prefer(value.get("prefer")),
+        _named(value.get("providers")),
+        _quality(value.get("quality")),
+    )
 
 
 def _finish(value: object) -> float | None:
@@ -42,6 +49,14 @@ def _finish(value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_SECONDS:
         raise BadRequest("wwwserve.finish_within must be a number of seconds above 0", param="wwwserve")
+    return float(value)
+
+
+def _quality(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BadRequest("wwwserve.quality must be a number from 0 to 1", param="wwwserve")
     return float(value)
 
 

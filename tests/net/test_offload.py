@@ -24,7 +24,7 @@ from node.client.store import open_engine
 from node.core.answers import answer_from_json, is_named_by
 from node.core.messages import Receipt, Terms
 from node.core.routing.record import record_hash
-from node.core.types import ZERO32, Signature
+from node.core.types import ZERO32, LaneKey, Signature
 from node.core.wire import hex_of, message_from_json
 from node.services.answers import AnswerSigner
 from tests.lab.fixtures import CHAT, events_of, stream_receipt
@@ -116,7 +116,8 @@ class TestOffload:
         assert reply.status_code == 200, reply.text
         (row,) = bought(tmp_path, front)
         terms, payer = message_from_json(Terms, orjson.loads(row.terms)), NodePlan("front").operator.address
-        word = in_wallet(tmp_path, front, lambda books: books.load_answer(payer, payer, terms.request_id))
+        key = LaneKey(payer, NodePlan("back").payee, payer, 1)
+        word = in_wallet(tmp_path, front, lambda books: books.load_answer(key, terms.request_id))
         assert word is not None, "kept in the same commit as the receipt"
         assert recover(DOMAIN.digest(word.answer.struct_hash()), word.signature) == NodePlan("back").operator.address
         query = f"payer={hex_of(payer)}&lane={hex_of(payer)}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from node.adapters.ledger.chain_book import SqlChainBook
 from node.adapters.ledger.draws import SqlDraws
+from node.adapters.ledger.duel_store import SqlDuelStore
 from node.adapters.ledger.high_water import HighWater
 from node.adapters.ledger.ledger import SqlLedger
 from node.adapters.ledger.offers import KeptOffer, SqlOffers
@@ -31,6 +32,7 @@ class Books:
     queries: LedgerQueries
     pages: SqlLedgerPages
     draws: SqlDraws
+    duels: SqlDuelStore
 
     @property
     def high_water(self) -> HighWater:
@@ -60,6 +62,7 @@ def open_ledger(url: str, clock: Clock, worker: str = "node", high_water: HighWa
         queries=LedgerQueries(store),
         pages=SqlLedgerPages(store),
         draws=SqlDraws(store),
+        duels=SqlDuelStore(store),
     )
 
 
@@ -69,6 +72,7 @@ __all__ = [
     "KeptOffer",
     "SqlChainBook",
     "SqlDraws",
+    "SqlDuelStore",
     "SqlLedger",
     "SqlLedgerPages",
     "SqlOffers",

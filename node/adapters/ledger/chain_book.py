@@ -4,7 +4,7 @@ Events, what follows from them and the cursor move together. What follows is `co
 stored events in `derived`; nothing here decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from node.adapters.ledger import booking, chain_reads
 from node.adapters.ledger.store import Store
@@ -57,6 +57,14 @@ class SqlChainBook:
     async def load_court(self) -> CourtFacts:
         """See ports.duels.DuelBook."""
         return await self._store.read_with(chain_reads.load_court)
+
+    async def load_running(self) -> Mapping[Bytes32, DuelFacts]:
+        """See ports.duels.DuelBook."""
+        return await self._store.read_with(chain_reads.load_running)
+
+    async def load_ended(self, after: tuple[int, int]) -> Sequence[tuple[tuple[int, int], DuelFacts]]:
+        """See ports.duels.DuelBook."""
+        return await self._store.read_with(chain_reads.load_ended, after)
 
     async def load_registered(self) -> Sequence[Registered]:
         """See ports.network.ProviderBook."""

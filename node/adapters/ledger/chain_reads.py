@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, select, tuple_
 
 from node.adapters.ledger.chain_tables import (
     chain_block,
@@ -24,6 +24,9 @@ from node.core.membership.members import Registered
 from node.core.types import ZERO_ADDRESS, Address, Amount, Bytes32, Seconds
 from node.core.voucher import Standing
 
+ENDED = "Finalized"
+MOST_ENDED = 500
+"""Read in one go; the rest comes with the next reading."""
 _IS_MEMBERS = chain_event.c.kind == Kind.MEMBER.value
 
 
@@ -68,6 +71,30 @@ def _of(subject: Subject) -> Select[Any]:
 def load_duel(connection: Connection, duel: Bytes32) -> DuelFacts:
     """A duel as of the newest booked block, replayed from its events; state NONE for one that was never opened."""
     return reduce(fold_duel, load_history(connection, Subject(Kind.DUEL, duel)), DuelFacts())
+
+
+def load_running(connection: Connection) -> dict[Bytes32, DuelFacts]:
+    """Every duel as of the newest booked block that has no end there."""
+    ended = select(chain_event.c.subject).where(chain_event.c.kind == Kind.DUEL.value, chain_event.c.name == ENDED)
+    wanted = select(chain_event).where(chain_event.c.kind == Kind.DUEL.value, chain_event.c.subject.not_in(ended))
+    running: dict[Bytes32, DuelFacts] = {}
+    for event in events_of(connection, wanted):
+        key = event.bytes32("duelId")
+        running[key] = fold_duel(running.get(key, DuelFacts()), event)
+    return running
+
+
+def load_ended(connection: Connection, after: tuple[int, int]) -> list[tuple[tuple[int, int], DuelFacts]]:
+    """Duels whose end is final and later than a place in the chain, in the order of their ends."""
+    cursor = load_cursor(connection)
+    if cursor is None:
+        return []
+    place = tuple_(chain_event.c.block_number, chain_event.c.log_index)
+    is_new = (chain_event.c.name == ENDED, place > after, chain_event.c.block_number <= cursor.finalised)
+    ends = events_of(connection, select(chain_event).where(chain_event.c.kind == Kind.DUEL.value, *is_new))
+    return [
+        ((end.block_number, end.log_index), load_duel(connection, end.bytes32("duelId"))) for end in ends[:MOST_ENDED]
+    ]
 
 
 def load_court(connection: Connection) -> CourtFacts:

@@ -51,6 +51,7 @@ class ProviderConfig:
     ask_above_slowdown: float = 1.03
     congestion_weight: float = 1.0
     price_weight: float = 0.5
+    quality_weight: float = 0.3
     minimum_price: Amount = Amount(0)
     models: frozenset[str] = frozenset()
     max_context: int = 0
@@ -71,6 +72,7 @@ class ProviderConfig:
         _check_range("ask_above_slowdown", self.ask_above_slowdown, 1.0, 100.0)
         _check_range("congestion_weight", self.congestion_weight, 0.0, 10.0)
         _check_range("price_weight", self.price_weight, 0.0, 1.0)
+        _check_range("quality_weight", self.quality_weight, 0.0, 1.0)
         _check_range("offload_margin", self.offload_margin, 0.0, 100.0)
         for name in ("minimum_price", "max_context", "max_concurrency", "daily_offload_budget"):
             _check_range(name, getattr(self, name), 0, 2**128 - 1)

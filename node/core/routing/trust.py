@@ -86,3 +86,10 @@ def corrected_forecast(promise: Forecast, record: PeerRecord) -> Forecast:
 def corrected_finish_seconds(bid: Bid, record: PeerRecord, tokens: float) -> float:
     """When the bidder will really finish, as far as its record tells."""
     return corrected_forecast(bid.forecast, record).finish_seconds(tokens)
+
+
+def scaled(promise: Forecast, factor: float) -> Forecast:
+    """The promise of somebody whose answers are worth less, or more, than the seconds they take."""
+    if factor == 1.0:
+        return promise
+    return Forecast(promise.start_seconds * factor, promise.token_seconds * factor, promise.added_seconds * factor)

@@ -76,6 +76,8 @@ class Demands:
     named: frozenset[Address] = frozenset()
     preference: Preference = Preference.LATENCY
     max_price: Amount | None = None
+    quality: float | None = None
+    """How much ratings weigh, 0 to 1; None = as the provider's policy says."""
 
 
 NO_DEMANDS = Demands()

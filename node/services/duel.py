@@ -1,0 +1,203 @@
+"""Dispatching duels: which bought answers are duelled, the second answer, the opening, the steps up to the end.
+
+The user has had the first answer long before: everything here happens beside requests and may fail without harm to one.
+A duel is durable from the moment both answers are there; before that nothing is at stake, and a crash only forgets it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from node.core.answers import SignedAnswer
+from node.core.choices import canonical_json
+from node.core.duel_chain import Weighed, draw_opponent, duel_id
+from node.core.duel_facts import CourtFacts, DuelState
+from node.core.duels import is_duel
+from node.core.errors import EngineFailed, WwwserveError
+from node.core.evidence import Evidence, Exhibit
+from node.core.facts import Block
+from node.core.hashing import keccak
+from node.core.types import Address, Bytes32, Flag, Seconds
+from node.ports.duels import KeptCase
+from node.ports.network import Membership
+from node.ports.routing import Bargain, PeerMarket, Twin
+from node.services.answer import Answer
+from node.services.duel_course import Course
+from node.services.duel_parts import DuelParts
+from node.services.duel_seeds import Seeds
+
+log = logging.getLogger(__name__)
+MOST_ATTEMPTS = 64
+"""Draws of an opponent. The contract has eight bits for them, and a duel that needs so many is worth none."""
+MOST_AT_ONCE = 32
+"""Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
+START_SECONDS, IDLE_SECONDS = 60.0, 30.0
+
+
+@dataclass(slots=True)
+class Duelling:
+    """`note` every bought answer; `run` by the clock."""
+
+    parts: DuelParts
+    seeds: Seeds
+    market: PeerMarket
+    membership: Membership
+    course: Course
+    _busy: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def note(self, bargain: Bargain) -> None:
+        """An answer of a peer came whole. Returns at once."""
+        if bargain.purchase.flags & Flag.NO_DUEL or bargain.answer.answer.payer != self.parts.me:
+            return
+        if len(self._busy) >= MOST_AT_ONCE:
+            log.warning(
+                "request %s is not duelled: too many second answers under way", bargain.receipt.request_id.hex()
+            )
+            return
+        task = asyncio.get_running_loop().create_task(self._consider(bargain))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+
+    async def run(self) -> None:
+        """Seeds, openings, draws, ends. Raises ChainUnavailable or LedgerUnavailable: the next run goes on."""
+        cursor = await self.parts.head()
+        if cursor is None:
+            return
+        await self.seeds.run(cursor.head.timestamp)
+        running = await self.parts.book.load_running()
+        for duel, facts in running.items():
+            if facts.dispatcher == self.parts.me:
+                await self.course.push(duel, facts, cursor.head)
+        for case in await self.parts.store.load_cases():
+            if case.duel not in running:
+                await self._open_or_drop(case, cursor.head, cursor.finalised)
+
+    async def settle(self) -> None:
+        """Wait for second answers under way."""
+        if self._busy:
+            await asyncio.wait(set(self._busy))
+
+    # ---- from an answer to a case ----
+
+    async def _consider(self, bargain: Bargain) -> None:
+        try:
+            await self._duel(bargain)
+        except WwwserveError as exc:
+            log.warning("request %s is not duelled: %s", bargain.receipt.request_id.hex(), exc.message)
+
+    async def _duel(self, bargain: Bargain) -> None:
+        cursor, rules = await self.parts.head(), await self.parts.rules()
+        if cursor is None:
+            return
+        epoch = cursor.head.timestamp // rules.epoch
+        known = await self.seeds.of_epoch(epoch)
+        answer = bargain.answer.answer
+        if known is None or not is_duel(known[0], answer.request_id, answer.nonce_commit, known[1]):
+            return
+        found = await self._second(bargain, keccak(known[0] + answer.request_id + answer.nonce_commit), epoch)
+        if found is None:
+            log.info("request %s is not duelled: nobody else serves it", answer.request_id.hex())
+            return
+        await self.parts.store.keep_case(_case_of(bargain, found, epoch, Seconds(int(self.parts.clock.now()))))
+
+    async def _second(self, bargain: Bargain, seed: Bytes32, epoch: int) -> tuple[Bargain, int] | None:
+        """The answer of the first drawn who serves, with the number of its draw."""
+        court = await self.parts.book.load_court()
+        snapshot = court.snapshot(epoch - 1)
+        if not any(one.weight for one in snapshot):
+            return None
+        parties = {_controller(court, one) for one in (self.parts.me, bargain.answer.answer.executor)}
+        tried: set[Address] = set()
+        answer = bargain.answer.answer
+        for attempt in range(MOST_ATTEMPTS):
+            drawn = draw_opponent(snapshot, seed, (answer.request_id, answer.nonce_commit), attempt)
+            if drawn.controller in parties or drawn.provider in tried:
+                continue
+            tried.add(drawn.provider)
+            second = await self._buy(bargain, drawn)
+            if second is not None:
+                return second, attempt
+        return None
+
+    async def _buy(self, bargain: Bargain, drawn: Weighed) -> Bargain | None:
+        """An ordinary offload as far as its executor can see. None if it does not serve it."""
+        member = self.membership.member(drawn.provider)
+        first = bargain.purchase
+        if member is None or not member.is_alive or not self._has_model(drawn.provider, bargain):
+            return None
+        twin = Twin(bargain.salt, bargain.receipt.request_id)
+        same = replace(first, member=member, twin=twin, start_seconds=START_SECONDS, idle_seconds=IDLE_SECONDS)
+        exchange = self.market.open(same)
+        try:
+            await exchange.start()
+            while await exchange.read():
+                pass
+        except EngineFailed as exc:
+            log.info("the second executor does not serve: %s", exc.message)
+            return None
+        except WwwserveError as exc:
+            log.info("the second executor refuses: %s", exc.message)
+            return None
+        finally:
+            exchange.cancel()
+        return exchange.bargain
+
+    def _has_model(self, provider: Address, bargain: Bargain) -> bool:
+        member = self.membership.member(provider)
+        return (
+            member is not None
+            and member.bid is not None
+            and member.bid.bid.row_of(bargain.answer.answer.model) is not None
+        )
+
+    # ---- from a case to a duel ----
+
+    async def _open_or_drop(self, case: KeptCase, head: Block, finalised: int) -> None:
+        """A case without a running duel: not opened yet, opened and over, or too late for its epoch's seed."""
+        facts = await self.parts.book.load_duel(case.duel)
+        rules = await self.parts.rules()
+        if facts.is_over:
+            if facts.ended_at <= finalised:  # until then a reorganisation may bring it back, and a jury needs evidence
+                await self._drop(case)
+            return
+        if facts.state is not DuelState.NONE:
+            return
+        if head.timestamp // rules.epoch != case.epoch:
+            log.warning("duel %s was not opened in its epoch and is dropped", case.duel.hex())
+            await self._drop(case)
+            return
+        deadline = Seconds((case.epoch + 1) * rules.epoch)
+        await self.parts.want(f"open {case.duel.hex()}", self.parts.chain.open(case, keccak(case.evidence)), deadline)
+
+    async def _drop(self, case: KeptCase) -> None:
+        await self.parts.store.drop_case(case.duel)
+        self.parts.forget(case.duel)
+
+
+def _controller(court: CourtFacts, provider: Address) -> Address:
+    member = court.members.get(court.place_of(provider))
+    return provider if member is None else member.controller
+
+
+def _case_of(first: Bargain, found: tuple[Bargain, int], epoch: int, now: Seconds) -> KeptCase:
+    second, attempt = found
+    exhibits = [Exhibit(one.answer, _choices_of(one)) for one in (first, second)]
+    evidence = Evidence(first.purchase.path, first.salt, first.body, exhibits[0], exhibits[1])
+    duel = duel_id(first.answer.answer.payer, first.receipt.request_id)
+    sides: tuple[SignedAnswer, SignedAnswer] = (first.answer, second.answer)
+    return KeptCase(duel, epoch, attempt, first.receipt.charge, *sides, evidence.document(), now)
+
+
+def _choices_of(bargain: Bargain) -> bytes:
+    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are another answer."""
+    answer = Answer()
+    if bargain.raw.lstrip().startswith(b"{"):
+        answer.add_body(orjson.loads(bargain.raw))
+    else:
+        answer.add_events(bargain.raw)
+    choices = canonical_json(answer.choices())
+    if keccak(bargain.salt + choices) != bargain.answer.answer.response_hash:
+        raise EngineFailed("the kept bytes are not the answer that was signed")
+    return choices

@@ -1,0 +1,57 @@
+"""What the parts of duelling share: who we are in court, the books, and wishes for transactions, each paced."""
+
+from dataclasses import dataclass, field
+
+from node.core.duel_chain import Court
+from node.core.facts import Cursor
+from node.core.transactions import Call, Wish
+from node.core.types import Address, Bytes32, Seconds
+from node.ports.basics import Clock
+from node.ports.chain import ChainBook
+from node.ports.duels import CourtRules, DuelBook, DuelChain, DuelStore
+from node.ports.settling import Outbox
+
+AGAIN_SECONDS = 20.0
+"""A wish that came to nothing (its simulation reverted) is made again after so long."""
+KIND = "duel"
+NO_DEADLINE = Seconds(0)
+
+
+@dataclass(slots=True)
+class DuelParts:
+    """One node's place in one court. `sender` is the delegate that the provider enrolled."""
+
+    me: Address
+    court: Court
+    book: DuelBook
+    blocks: ChainBook
+    store: DuelStore
+    chain: DuelChain
+    outbox: Outbox
+    sender: Address
+    clock: Clock
+    _rules: CourtRules | None = None
+    _wanted: dict[str, float] = field(default_factory=dict)
+
+    async def rules(self) -> CourtRules:
+        """Read once. Raises ChainUnavailable."""
+        if self._rules is None:
+            self._rules = await self.chain.read_rules()
+        return self._rules
+
+    async def head(self) -> Cursor | None:
+        """How far the books have come: time and height are the chain's, never ours."""
+        return await self.blocks.load_cursor()
+
+    async def want(self, key: str, call: Call, deadline: Seconds = NO_DEADLINE) -> None:
+        """One transaction a key. What the chain shows as done is not wanted again by whoever calls this."""
+        now = self.clock.monotonic()
+        if now < self._wanted.get(key, float("-inf")) + AGAIN_SECONDS:
+            return
+        self._wanted[key] = now
+        await self.outbox.add(Wish(f"duel {key}", KIND, self.sender, call, deadline))
+
+    def forget(self, duel: Bytes32) -> None:
+        """A duel is over: its keys are not needed any more."""
+        for key in [one for one in self._wanted if duel.hex() in one]:
+            del self._wanted[key]
