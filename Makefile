@@ -57,3 +57,4 @@ include tests/faults/ledger_faults.mk
 include tests/net/net.mk
 include tests/net/peers.mk
 include tests/judging/judging.mk
+include tests/duels/duels.mk

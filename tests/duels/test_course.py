@@ -1,0 +1,311 @@
+"""The node's duelling services on the real contract: every phase, restarts, vanished actors, refused evidence."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from node.adapters.keys.sealing import SealedBox
+from node.core.duel_facts import DuelState
+from node.core.duels import Vote, is_duel
+from node.core.errors import BadVoucher, NotFound, WrongSignature
+from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
+from node.core.ratings import Finding
+from node.core.types import Flag, Seconds
+from node.core.wire import hex_of
+from tests.duels.court_lab import CourtLab, LabNode, ready
+
+
+async def opened(lab: CourtLab, executor: LabNode) -> None:
+    """One duel, opened."""
+    await lab.next_epoch()
+    await lab.offload(executor)
+    await lab.dispatcher.run()
+    assert lab.mine() >= 1
+    assert [one.state for one in lab.facts.values()] == [DuelState.OPENED], lab.refused
+
+
+async def judging(lab: CourtLab, executor: LabNode) -> None:
+    """One duel, its judges drawn."""
+    await opened(lab, executor)
+    lab.move(4, 5)
+    await lab.dispatcher.run()
+    lab.mine()
+    assert next(iter(lab.facts.values())).state is DuelState.JUDGING, lab.refused
+
+
+async def test_duel__good_against_bad__ends_for_the_good_and_its_evidence_is_deleted() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    assert lab.dispatcher.store.cases
+    await lab.until_over()
+    (duel,) = lab.facts.values()
+    assert duel.state is DuelState.FIRST_WON
+    assert set(duel.votes.values()) == {Vote.FIRST}
+    assert duel.second == lab.nodes[2].me
+    assert duel.prize > 0
+    await lab.turn()
+    assert not lab.dispatcher.store.cases
+
+
+async def test_duel__every_node_restarted_at_every_turn__ends_all_the_same() -> None:
+    """What is not in the books is lost between any two steps; no vote is lost with it."""
+    lab = ready(0.0, 1.0)
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1])
+    for _ in range(60):
+        for node in lab.nodes:
+            node.restart()
+        await lab.turn(seconds=40)
+        if lab.facts and all(one.is_over for one in lab.facts.values()):
+            break
+    (duel,) = lab.facts.values()
+    assert duel.state is DuelState.SECOND_WON
+    assert len(duel.votes) == 5
+
+
+async def test_rate__part_of_the_requests__exactly_those_that_the_seed_names() -> None:
+    lab = ready(1.0, 0.0, rate=400)
+    await lab.next_epoch()
+    bargains = [await lab.offload(lab.nodes[1]) for _ in range(20)]
+    epoch = lab.time // (await lab.duels.read_rules()).epoch
+    seed = lab.dispatcher.store.seeds[epoch]
+    answers = [one.answer.answer for one in bargains]
+    due = [one.request_id for one in answers if is_duel(seed, one.request_id, one.nonce_commit, 400)]
+    assert 0 < len(due) < 20
+    assert sorted(one.first.answer.request_id for one in lab.dispatcher.store.cases.values()) == sorted(due)
+
+
+async def test_note__a_client_that_forbids_duels__buys_no_second_answer() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1], flags=int(Flag.NO_DUEL))
+    assert not lab.bought
+    assert not lab.dispatcher.store.cases
+
+
+async def test_second__the_drawn_one_refuses__the_next_draw_is_taken_and_counted() -> None:
+    lab = ready(1.0, 0.5, 0.5)
+    lab.refusing.add(lab.nodes[2].me)
+    await lab.next_epoch()
+    for _ in range(4):
+        await lab.offload(lab.nodes[1])
+    cases = list(lab.dispatcher.store.cases.values())
+    assert {one.second.answer.executor for one in cases} == {lab.nodes[3].me}
+    await lab.dispatcher.run()
+    lab.mine()
+    assert len(lab.facts) == 4, lab.refused
+
+
+async def test_second__nobody_else_serves_the_model__no_duel() -> None:
+    lab = ready(1.0)
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1])
+    assert not lab.dispatcher.store.cases
+
+
+async def test_purchase__of_the_second__is_an_offload_like_the_first() -> None:
+    """The executor's view: same path, bytes, hops, flags, prices, salt and id; only the payee differs (D6)."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    first = await lab.offload(lab.nodes[1])
+    (second,) = lab.bought
+    same = replace(second, member=first.purchase.member, twin=None, start_seconds=1.0, idle_seconds=1.0)
+    assert same == first.purchase
+    assert second.twin is not None
+    assert (second.twin.salt, second.twin.request_id) == (first.salt, first.receipt.request_id)
+
+
+async def test_case__its_epoch_over_before_it_was_opened__is_dropped() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1])
+    lab.move(1, (await lab.duels.read_rules()).epoch)
+    await lab.dispatcher.run()
+    assert not lab.dispatcher.store.cases
+    assert not lab.facts
+
+
+async def test_evidence__the_dispatcher_gone__voids_the_duel_at_the_last_call() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    lab.dispatcher.is_up = False
+    await lab.turn(seconds=1)
+    assert not next(iter(lab.facts.values())).commitments, "there is time left: no vote yet"
+    await lab.until_over(seconds=30)
+    (duel,) = lab.facts.values()
+    assert duel.state is DuelState.VOIDED
+    assert set(duel.votes.values()) == {Vote.NO_EVIDENCE}
+
+
+async def test_draw__the_dispatcher_gone_after_opening__others_draw_and_end_it() -> None:
+    lab = ready(1.0, 0.0)
+    await opened(lab, lab.nodes[1])
+    lab.dispatcher.is_up = False
+    lab.move(4, 5)
+    await lab.until_over(seconds=30)
+    assert next(iter(lab.facts.values())).places
+
+
+async def test_draw__missed_by_everybody__ends_void() -> None:
+    lab = ready(1.0, 0.0)
+    await opened(lab, lab.nodes[1])
+    lab.move(400, 30)
+    await lab.until_over()
+    assert next(iter(lab.facts.values())).state is DuelState.VOIDED
+
+
+async def test_judge__its_engine_down__ties_at_the_last_call() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    for node in lab.nodes:
+        node.reference.is_down = True
+    await lab.until_over(seconds=30)
+    (duel,) = lab.facts.values()
+    assert (duel.state, set(duel.votes.values())) == (DuelState.TIED, {Vote.TIE})
+
+
+async def test_reveal__a_vote_that_is_not_in_the_books__is_not_made_up() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    await lab.turn(seconds=1)
+    for node in lab.nodes:
+        node.store.votes.clear()
+    await lab.until_over(seconds=60)
+    assert not next(iter(lab.facts.values())).votes
+
+
+# ------------------------------------------------------------------------------------------------------------- evidence
+def wish_of(lab: CourtLab, judge: LabNode, at: int | None = None, key: bytes | None = None) -> dict[str, str]:
+    (duel,) = lab.facts
+    address = SealedBox().address if key is None else key
+    wish = EvidenceWish(duel, judge.me, address, Seconds(lab.time if at is None else at))
+    signature = judge.signer.sign(lab.world.chain.domain.digest(wish.struct_hash()))
+    words = {"duelId": hex_of(duel), "judge": hex_of(judge.me), "sealingKey": hex_of(address)}
+    return {**words, "at": str(wish.at), "signature": hex_of(signature)}
+
+
+def seated(lab: CourtLab, *, sits: bool) -> LabNode:
+    (duel,) = lab.facts.values()
+    places = set(duel.places.values())
+    return next(one for one in lab.nodes if (lab.court_facts.place_of(one.me) in places) is sits)
+
+
+async def test_desk__a_drawn_judge__gets_what_proves_itself_against_the_chain() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    judge = seated(lab, sits=True)
+    case = await judge.judging.evidence.fetch(*next(iter(lab.facts.items())))
+    assert case.fields["messages"][0]["content"].startswith("q ")
+    assert case.first.split()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda lab: wish_of(lab, seated(lab, sits=False)), NotFound),
+        (lambda lab: {**wish_of(lab, seated(lab, sits=True)), "judge": hex_of(lab.nodes[1].me)}, WrongSignature),
+        (lambda lab: wish_of(lab, seated(lab, sits=True), at=lab.time - EVIDENCE_SECONDS - 1), BadVoucher),
+        (lambda lab: wish_of(lab, seated(lab, sits=True), key=b"\x05" * 33), BadVoucher),
+        (lambda lab: [], BadVoucher),
+    ],
+)
+async def test_desk__whoever_must_not_have_it__is_refused(
+    spoil: Callable[[CourtLab], object], error: type[Exception]
+) -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    with pytest.raises(error):
+        await lab.dispatcher.desk.answer(spoil(lab))
+
+
+async def test_desk__evidence_deleted__is_refused() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    lab.dispatcher.store.cases.clear()
+    with pytest.raises(NotFound):
+        await lab.dispatcher.desk.answer(wish_of(lab, seated(lab, sits=True)))
+
+
+async def test_case__anything_changed__is_no_evidence() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    (duel,) = lab.facts.values()
+    raw = next(iter(lab.dispatcher.store.cases.values())).evidence
+    evidence = evidence_from(raw)
+    assert evidence.document() == raw
+    swapped = replace(evidence, first=evidence.second, second=evidence.first).document()
+    other = replace(evidence, body=b"{}").document()
+    for bent in (swapped, other, b"[]", b"no json"):
+        with pytest.raises(BadVoucher):
+            case_from(bent, duel)
+        from node.core.hashing import keccak
+
+        with pytest.raises(BadVoucher):
+            case_from(bent, replace(duel, evidence_root=keccak(bent)))
+
+
+def test_sealed__another_box_or_a_changed_byte__does_not_open() -> None:
+    from node.adapters.keys.sealing import seal
+
+    box = SealedBox()
+    letter = seal(b"words", box.address)
+    assert box.open(letter) == b"words"
+    for wrong in (letter[:-1] + bytes([letter[-1] ^ 1]), letter[:20], b""):
+        with pytest.raises(BadVoucher):
+            box.open(wrong)
+    with pytest.raises(BadVoucher):
+        SealedBox().open(letter)
+
+
+# ---------------------------------------------------------------------------------------------------------------- seeds
+async def test_seeds__an_epoch_later__are_revealed() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    length = (await lab.duels.read_rules()).epoch
+    epoch = lab.time // length
+    lab.move(1, length - lab.time % length)
+    await lab.turn(seconds=1)
+    assert (await lab.duels.read_seed(lab.dispatcher.me, epoch)).is_revealed
+
+
+async def test_seeds__late_in_an_epoch__commit_to_nothing() -> None:
+    """It could land in the next epoch, for a seed that could never be revealed."""
+    lab = ready(1.0, 0.0)
+    length = (await lab.duels.read_rules()).epoch
+    lab.move(1, length - lab.time % length + length // 2 + 1)
+    await lab.dispatcher.run()
+    assert not lab.wishes
+
+
+async def test_seeds__the_database_lost__the_same_seed_is_made_again() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    length = (await lab.duels.read_rules()).epoch
+    epoch = lab.time // length
+    lab.dispatcher.store.seeds.clear()
+    lab.move(1, length - lab.time % length)
+    await lab.turn(seconds=1)
+    assert (await lab.duels.read_seed(lab.dispatcher.me, epoch)).is_revealed, lab.refused
+
+
+# -------------------------------------------------------------------------------------------------------------- ratings
+async def test_ratings__many_duels__order_the_executors_and_convict_the_bad_one_alone() -> None:
+    """Three executors: whole, slightly and badly degraded. Verdicts alone must tell them apart."""
+    lab = ready(1.0, 0.8, 0.1)
+    executors = lab.nodes[1:4]
+    for _ in range(4):
+        await lab.next_epoch()
+        for number in range(18):
+            await lab.offload(executors[number % 3])
+        await lab.until_over(seconds=40)
+    await lab.nodes[5].ratings.refresh()
+    quality = lab.nodes[5].ratings.quality
+    strengths = [quality.rating(one.me).strength for one in executors]
+    assert strengths == sorted(strengths, reverse=True)
+    assert quality.finding(executors[2].me) is Finding.CONVICTED
+    assert quality.finding(executors[0].me) is not Finding.CONVICTED
+    assert quality.factor(executors[2].me, 0.3) > 1.0 > quality.factor(executors[0].me, 0.3)
+    assert quality.factor(executors[2].me, 0.0) == 1.0
+    shown = lab.nodes[5].ratings.show()["ratings"]
+    assert shown[0]["provider"] == hex_of(executors[0].me)
