@@ -17,7 +17,7 @@ from node.core.duel_facts import CourtFacts, DuelState
 from node.core.duels import is_duel
 from node.core.errors import EngineFailed, WwwserveError
 from node.core.evidence import Evidence, Exhibit
-from node.core.facts import Block
+from node.core.facts import Cursor
 from node.core.hashing import keccak
 from node.core.types import Address, Bytes32, Flag, Seconds
 from node.ports.duels import KeptCase
@@ -34,6 +34,8 @@ MOST_ATTEMPTS = 64
 MOST_AT_ONCE = 32
 """Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
 START_SECONDS, IDLE_SECONDS = 60.0, 30.0
+LAST_PART = 16
+"""In this part of an epoch no duel is opened any more."""
 
 
 @dataclass(slots=True)
@@ -70,9 +72,10 @@ class Duelling:
         for duel, facts in running.items():
             if facts.dispatcher == self.parts.me:
                 await self.course.push(duel, facts, cursor.head)
+        is_free = not await self.parts.is_waiting_for("open ")
         for case in await self.parts.store.load_cases():
-            if case.duel not in running:
-                await self._open_or_drop(case, cursor.head, cursor.finalised)
+            if case.duel not in running and not await self._is_dropped(case, cursor) and is_free:
+                is_free = not await self._open(case)
 
     async def settle(self) -> None:
         """Wait for second answers under way."""
@@ -154,22 +157,29 @@ class Duelling:
 
     # ---- from a case to a duel ----
 
-    async def _open_or_drop(self, case: KeptCase, head: Block, finalised: int) -> None:
-        """A case without a running duel: not opened yet, opened and over, or too late for its epoch's seed."""
+    async def _is_dropped(self, case: KeptCase, cursor: Cursor) -> bool:
+        """Whether there is nothing to open: it is over, or too late.
+
+        An opening that landed in the next epoch would be held against that epoch's seed, as a wrong draw. So one is
+        under way at a time, and none near an epoch's end.
+        """
         facts = await self.parts.book.load_duel(case.duel)
-        rules = await self.parts.rules()
         if facts.is_over:
-            if facts.ended_at <= finalised:  # until then a reorganisation may bring it back, and a jury needs evidence
+            if facts.ended_at <= cursor.finalised:  # until then a reorganisation may bring it back, and its jury
                 await self._drop(case)
-            return
-        if facts.state is not DuelState.NONE:
-            return
-        if head.timestamp // rules.epoch != case.epoch:
+            return True
+        length = (await self.parts.rules()).epoch
+        last = (case.epoch + 1) * length - length // LAST_PART
+        if facts.state is DuelState.NONE and cursor.head.timestamp >= last:
             log.warning("duel %s was not opened in its epoch and is dropped", case.duel.hex())
             await self._drop(case)
-            return
-        deadline = Seconds((case.epoch + 1) * rules.epoch)
-        await self.parts.want(f"open {case.duel.hex()}", self.parts.chain.open(case, keccak(case.evidence)), deadline)
+            return True
+        return facts.state is not DuelState.NONE
+
+    async def _open(self, case: KeptCase) -> bool:
+        deadline = Seconds((case.epoch + 1) * (await self.parts.rules()).epoch)
+        call = self.parts.chain.open(case, keccak(case.evidence))
+        return await self.parts.want(f"open {case.duel.hex()}", call, deadline)
 
     async def _drop(self, case: KeptCase) -> None:
         await self.parts.store.drop_case(case.duel)

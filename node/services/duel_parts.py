@@ -43,13 +43,18 @@ class DuelParts:
         """How far the books have come: time and height are the chain's, never ours."""
         return await self.blocks.load_cursor()
 
-    async def want(self, key: str, call: Call, deadline: Seconds = NO_DEADLINE) -> None:
-        """One transaction a key. What the chain shows as done is not wanted again by whoever calls this."""
+    async def want(self, key: str, call: Call, deadline: Seconds = NO_DEADLINE) -> bool:
+        """One transaction a key; whether it is wanted anew. What the chain shows as done, callers want no more."""
         now = self.clock.monotonic()
         if now < self._wanted.get(key, float("-inf")) + AGAIN_SECONDS:
-            return
+            return False
         self._wanted[key] = now
-        await self.outbox.add(Wish(f"duel {key}", KIND, self.sender, call, deadline))
+        return await self.outbox.add(Wish(f"duel {key}", KIND, self.sender, call, deadline)) is not None
+
+    async def is_waiting_for(self, prefix: str) -> bool:
+        """Whether a transaction with a key like that is under way."""
+        rows = await self.outbox.load_open(self.sender)
+        return any(row.wish.key.startswith(f"duel {prefix}") for row in rows)
 
     def forget(self, duel: Bytes32) -> None:
         """A duel is over: its keys are not needed any more."""

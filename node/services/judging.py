@@ -82,25 +82,32 @@ class LikelihoodJudge:
 
     async def judge(self, case: Case) -> Judgement:
         """See ports.judging.Judge."""
-        scores = [await self._scores(case, text) for text in (case.first, case.second)]
+        texts = (case.first, case.second)
+        if case.is_chat:
+            scores = await self._of_chat(list(case.fields["messages"]), texts)
+        else:
+            scores = [await self._of_completion(question_text(case.fields), text) for text in texts]
         return likelihood.likelier(scores[0], scores[1], self.margin)
 
-    async def _scores(self, case: Case, text: str) -> list[float] | None:
+    async def _of_chat(self, messages: list[object], texts: tuple[str, str]) -> list[list[float] | None]:
+        """The prompt alone tells where an answer begins."""
+        form = {"model": self.model, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        skip = _prompt_length(await ask(self.engine, CHAT, {**form, "messages": messages}))
+        if skip is None:
+            return [None, None]
+        form |= {"add_generation_prompt": False, "continue_final_message": True}
+        scores: list[list[float] | None] = []
+        for text in texts:
+            answered = [*messages, {"role": "assistant", "content": text}]
+            reply = await ask(self.engine, CHAT, {**form, "messages": answered}) if text else None
+            scores.append(likelihood.prompt_scores(reply, skip) if text else [])
+        return scores
+
+    async def _of_completion(self, prompt: str, text: str) -> list[float] | None:
         if not text:
             return []
-        if not case.is_chat:
-            prompt = question_text(case.fields)
-            body = {"model": self.model, "prompt": prompt + text, "echo": True, "logprobs": 0, "max_tokens": 1}
-            return likelihood.echo_scores(await ask(self.engine, COMPLETIONS, body), len(prompt))
-        messages = list(case.fields["messages"])
-        said = {"model": self.model, "messages": messages, "max_tokens": 1, "temperature": 0}
-        asked = await ask(self.engine, CHAT, {**said, "prompt_logprobs": 0})
-        skip = _prompt_length(asked)
-        if skip is None:
-            return None
-        answered = [*messages, {"role": "assistant", "content": text}]
-        form = {"add_generation_prompt": False, "continue_final_message": True, "prompt_logprobs": 0}
-        return likelihood.prompt_scores(await ask(self.engine, CHAT, {**said, "messages": answered, **form}), skip)
+        body = {"model": self.model, "prompt": prompt + text, "echo": True, "logprobs": 0, "max_tokens": 1}
+        return likelihood.echo_scores(await ask(self.engine, COMPLETIONS, body), len(prompt))
 
 
 def _prompt_length(reply: object) -> int | None:

@@ -3,12 +3,17 @@
 Every step is a command an operator has. The executors' engines are given; so is the reference engine all judges share.
 """
 
+import json
 import sys
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
 
 from node.cli.devmarket.market import ROOT, Provider
-from node.cli.devmarket.processes import Child
+from node.cli.devmarket.processes import Child, ProcessFailed
 from tests.net.market import NetMarket, NodeWish
 
 BOND_MONEY = 100_000_000
@@ -37,6 +42,16 @@ class CourtMarket(NetMarket):
     executors: dict[str, str] = field(default_factory=dict)
     judges: tuple[str, ...] = ()
     times: CourtTimes = CourtTimes()
+
+    def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
+        """The same commands inside this process: some fifty of them would each load everything anew."""
+        app = import_module(f"node.cli.{script}").app
+        done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+        if done.exit_code != 0:
+            raise ProcessFailed(f"{title}: {script} ended with {done.exit_code}\n{done.output}")
+        said: dict[str, Any] = json.loads(done.stdout)
+        self.log.append((title, said))
+        return said
 
     def deploy(self) -> None:
         """A set whose duels are quick."""

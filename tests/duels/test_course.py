@@ -92,8 +92,9 @@ async def test_second__the_drawn_one_refuses__the_next_draw_is_taken_and_counted
         await lab.offload(lab.nodes[1])
     cases = list(lab.dispatcher.store.cases.values())
     assert {one.second.answer.executor for one in cases} == {lab.nodes[3].me}
-    await lab.dispatcher.run()
-    lab.mine()
+    for _ in range(4):
+        await lab.dispatcher.run()
+        lab.mine()
     assert len(lab.facts) == 4, lab.refused
 
 
@@ -114,6 +115,31 @@ async def test_purchase__of_the_second__is_an_offload_like_the_first() -> None:
     assert same == first.purchase
     assert second.twin is not None
     assert (second.twin.salt, second.twin.request_id) == (first.salt, first.receipt.request_id)
+
+
+async def test_open__near_the_end_of_an_epoch__is_not_tried() -> None:
+    """It could land in the next one, where another seed would make it a wrong draw."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1])
+    length = (await lab.duels.read_rules()).epoch
+    lab.move(1, length - lab.time % length - length // 16)
+    await lab.dispatcher.run()
+    assert not [one for one in lab.wishes if "open" in one.key]
+    assert not lab.dispatcher.store.cases
+
+
+async def test_open__several_cases__one_is_under_way_at_a_time() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    for _ in range(3):
+        await lab.offload(lab.nodes[1])
+    for opened_so_far in range(3):
+        for _ in range(2):
+            await lab.dispatcher.run()
+        assert len([one for one in lab.wishes if "open" in one.key]) == 1
+        lab.mine()
+        assert len(lab.facts) == opened_so_far + 1, lab.refused
 
 
 async def test_case__its_epoch_over_before_it_was_opened__is_dropped() -> None:

@@ -234,9 +234,7 @@ def rows(*logprobs: float) -> dict[str, Any]:
 
 async def test_likelihood__chat__compares_the_answers_tokens_alone() -> None:
     prompt = rows(-9.0, -9.0)
-    engine = Replies(
-        prompt, rows(-9.0, -9.0, -1.0, -1.0, -1.0, -1.0), prompt, rows(-9.0, -9.0, -2.0, -2.0, -2.0, -2.0, -2.0)
-    )
+    engine = Replies(prompt, rows(-9.0, -9.0, -1.0, -1.0, -1.0, -1.0), rows(-9.0, -9.0, -2.0, -2.0, -2.0, -2.0, -2.0))
     judgement = await LikelihoodJudge(engine, "m").judge(case_of("q", "good", "bad"))
     assert (judgement.vote, judgement.rationale) == (
         Vote.FIRST,
@@ -266,7 +264,7 @@ def test_likelier__too_short_unknown_or_close__ties(first: list[float], second: 
 
 
 async def test_likelihood__an_engine_without_prompt_logprobs__ties() -> None:
-    judgement = await LikelihoodJudge(Replies({}, {}), "m").judge(case_of("q", "good", "bad"))
+    judgement = await LikelihoodJudge(Replies({}), "m").judge(case_of("q", "good", "bad"))
     assert judgement.vote is Vote.TIE
 
 

@@ -1,0 +1,79 @@
+"""Settings, known answers and the quality wish: what an operator or client writes, refused where it is wrong."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from node.core.errors import BadConfig, BadRequest
+from node.core.quality import LEAST, MOST, Quality
+from node.core.ratings import Finding, Rating, Sprt
+from node.core.routing.config import BadProviderConfig, build_config
+from node.core.routing.trust import scaled
+from node.core.routing.types import Forecast
+from node.core.types import Address
+from node.duelling import duel_jobs, read_answers
+from node.routed import _payer_of
+from node.services.judging import question_key
+from node.services.routing_wishes import parse_wishes
+
+WHO = Address(b"\x01" * 20)
+
+
+def test_wishes__quality__is_a_share() -> None:
+    assert parse_wishes({"quality": 0.5}).quality == 0.5
+    assert parse_wishes({}).quality is None
+    for wrong in (1.5, -1, True, "much"):
+        with pytest.raises(BadRequest):
+            parse_wishes({"quality": wrong})
+
+
+def test_config__quality_weight__is_a_share() -> None:
+    assert build_config({"quality_weight": 0.0}).quality_weight == 0.0
+    with pytest.raises(BadProviderConfig):
+        build_config({"quality_weight": 1.5})
+
+
+def test_factor__newcomer_good_bad_convicted__in_that_sense() -> None:
+    good, bad = Rating(2.0, 0.3, 50), Rating(-3.0, 0.3, 50)
+    assert Quality().factor(WHO, 1.0) == 1.0
+    assert Quality({WHO: good}).factor(WHO, 1.0) < 1.0 < Quality({WHO: bad}).factor(WHO, 1.0)
+    assert Quality({WHO: Rating(99.0, 0.1)}).factor(WHO, 1.0) == LEAST
+    convicted = Quality({WHO: good}, {WHO: Sprt(finding=Finding.CONVICTED)})
+    assert convicted.factor(WHO, 0.1) == MOST
+    assert convicted.factor(WHO, 0.0) == 1.0
+    assert scaled(Forecast(1.0, 2.0, 3.0), 2.0) == Forecast(2.0, 4.0, 6.0)
+
+
+def test_known_answers__of_a_file__by_the_question(tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    file.write_text('[{"question": "2 + 2?", "kind": "number", "answer": "4"}]')
+    assert read_answers(file) == {question_key("user: 2 + 2?"): ("number", "4")}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '[{"question": "q", "kind": "guess", "answer": "4"}]'])
+def test_known_answers__not_such_a_list__is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "known.json"
+    file.write_text(text)
+    with pytest.raises(BadConfig):
+        read_answers(file)
+
+
+def test_known_answers__no_file__is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig):
+        read_answers(tmp_path / "none.json")
+
+
+def test_offload_payer__no_address__is_refused() -> None:
+    settings: Any = SimpleNamespace(offload_payer="0x12")
+    with pytest.raises(BadConfig):
+        _payer_of(settings)
+    settings.offload_payer = "0x" + "AB" * 20
+    assert _payer_of(settings) == b"\xab" * 20
+    settings.offload_payer = ""
+    assert _payer_of(settings) is None
+
+
+def test_jobs__without_duels__are_none() -> None:
+    assert duel_jobs(None, SimpleNamespace()) == ()  # type: ignore[arg-type]
