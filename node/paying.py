@@ -134,7 +134,7 @@ class Bought:
     def __init__(self, market: "OffloadMarket", purchase: Purchase) -> None:
         self._market = market
         self._purchase = purchase
-        self._ask = parse_ask(purchase.path, purchase.body)
+        self._ask = replace(parse_ask(purchase.path, purchase.body), prompt_tokens=purchase.prompt_tokens)
         self._carrier: Carrier[Answer] | None = None
         self._first: bytes | None = None
         self._kept: list[bytes] | None = [] if market.keeps(purchase) else None

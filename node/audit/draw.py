@@ -42,6 +42,9 @@ UNPROVEN = frozenset({"dead", "timed_out", "backing_off", "blocklisted"})
 """The dispatcher's own word: some are normal, most of a long order is not."""
 MANY, MOST_UNPROVEN = 8, 0.5
 STALE_SECONDS = 3_600
+STANDING = bytes(32)
+"""The request id of a bid that a node makes for no request in particular."""
+STANDING_SECONDS = 30
 CODES = {
     "DRW-01": "the record is not signed by the dispatcher's operator key",
     "DRW-02": "the record is for another request, dispatcher or round",
@@ -129,7 +132,7 @@ def check_draw(
     seed = keccak(request_id + octets_of(record.get("blockHash"), 32, "blockHash") + dispatcher)
     _check_order(steps, seed, context, report)
     for step in steps:
-        _check_step(step, request_id, dispatcher, context, report)
+        _check_step(step, (request_id, dispatcher, _made_at(record)), context, report)
     _check_choice(steps, str(record.get("decision")), report)
     _check_excess(steps, report)
 
@@ -166,9 +169,13 @@ def _check_block(record: Mapping[str, object], context: DrawContext, report: Dra
     named = octets_of(record.get("blockHash"), 32, "blockHash")
     if named != context.block_hash or not context.is_final:
         report.add("DRW-03", f"block {record.get('blockNumber')} is {hexed(context.block_hash)}, not {hexed(named)}")
-    made_at = uint_of(record.get("madeAt"), 64, "madeAt") // 1_000_000
+    made_at = _made_at(record)
     if made_at > context.block_at + STALE_SECONDS:
         report.add("DRW-04", f"the block was {made_at - context.block_at} s old")
+
+
+def _made_at(record: Mapping[str, object]) -> int:
+    return uint_of(record.get("madeAt"), 64, "madeAt") // 1_000_000
 
 
 def _check_order(steps: Sequence[_Step], seed: bytes, context: DrawContext, report: DrawReport) -> None:
@@ -181,7 +188,8 @@ def _check_order(steps: Sequence[_Step], seed: bytes, context: DrawContext, repo
             return
 
 
-def _check_step(step: _Step, request_id: bytes, dispatcher: bytes, context: DrawContext, report: DrawReport) -> None:
+def _check_step(step: _Step, about: tuple[bytes, bytes, int], context: DrawContext, report: DrawReport) -> None:
+    request_id, dispatcher, made_at = about
     report.looked_at += 1
     who = hexed(step.provider)
     if step.act in ("skipped", "refused"):
@@ -193,7 +201,7 @@ def _check_step(step: _Step, request_id: bytes, dispatcher: bytes, context: Draw
     if step.act == "refused" and step.reason not in ("timed_out", "too_expensive", "no_cover"):
         _check_refusal(step, request_id, dispatcher, context, report)
     if step.act in ("bid", "chosen"):
-        _check_bid(step, request_id, context, report)
+        _check_bid(step, (request_id, made_at), context, report)
 
 
 def _check_refusal(step: _Step, request_id: bytes, dispatcher: bytes, context: DrawContext, report: DrawReport) -> None:
@@ -209,7 +217,9 @@ def _check_refusal(step: _Step, request_id: bytes, dispatcher: bytes, context: D
     _check_signed(step, message.struct_hash, context, report)
 
 
-def _check_bid(step: _Step, request_id: bytes, context: DrawContext, report: DrawReport) -> None:
+def _check_bid(step: _Step, asked: tuple[bytes, int], context: DrawContext, report: DrawReport) -> None:
+    """A bid for this request, or a standing one of about the same time. `asked`: request id and the record's time."""
+    request_id, made_at = asked
     who, evidence = hexed(step.provider), step.evidence
     if evidence is None:
         report.add("DRW-08", f"{who} is recorded as {step.act} without a bid")
@@ -217,8 +227,11 @@ def _check_bid(step: _Step, request_id: bytes, context: DrawContext, report: Dra
     payee, about = octets_of(evidence.get("payee"), 20, "payee"), octets_of(evidence.get("requestId"), 32, "requestId")
     rows = keccak(b"".join(ROW.parse(row).struct_hash for row in _list(evidence.get("models"))))
     numbers = [uint_of(evidence.get(name), 64, name).to_bytes(32, "big") for name in ("number", "issuedAt")]
-    if (payee, about) != (step.provider, request_id):
+    if payee != step.provider or about not in (request_id, STANDING):
         report.add("DRW-07", f"{who}: its bid is for something else")
+    age = made_at - uint_of(evidence.get("issuedAt"), 64, "issuedAt") // 1_000_000
+    if about == STANDING and abs(age) > STANDING_SECONDS:
+        report.add("DRW-07", f"{who}: its standing bid was {age} s old")
     struct_hash = keccak(BID_TYPE_HASH + payee.rjust(32, b"\x00") + about + b"".join(numbers) + rows)
     _check_signed(step, struct_hash, context, report)
 

@@ -23,6 +23,8 @@ class Ask:
     retry_key: str = ""
     ids: list[Bytes32] = field(default_factory=list, compare=False)
     """Request ids begun for it, newest last: what tells a retry apart from a twin."""
+    prompt_tokens: int | None = None
+    """If this process has counted the prompt before, by the same pinned artifacts; None = count."""
 
     @property
     def model(self) -> str:

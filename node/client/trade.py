@@ -85,8 +85,10 @@ def begin(provider: Provider, ask: Ask, payer: Payer, directory: Directory) -> F
     _check_prices(model, payer)
     pin = Pin(model.tokenizer, model.template)
     counter = yield from learn_counter(provider.url, model.name, pin, payer, directory)
-    prompt = counted_prompt(ask.path, ask.fields)
-    prompt_tokens: int = yield Compute(lambda: counter.count_prompt(prompt), len(ask.body))
+    prompt_tokens = ask.prompt_tokens
+    if prompt_tokens is None:
+        prompt = counted_prompt(ask.path, ask.fields)
+        prompt_tokens = yield Compute(lambda: counter.count_prompt(prompt), len(ask.body))
     price = max_price(ask, model, prompt_tokens, payer.limits.per_request)
     salt, request_id = payer.twin or (Bytes32(payer.tools.dice(32)), Bytes32(payer.tools.dice(32)))
     terms = _terms(provider, model, payer, (request_id, keccak(salt + ask.body)), price)

@@ -40,6 +40,8 @@ class Purchase:
     idle_seconds: float
     """The longest silence inside the answer."""
     twin: Twin | None = None
+    prompt_tokens: int | None = None
+    """The prompt's tokens, if this node has counted them: by its own offer's rules, the only ones it buys under."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Both sides sign: only registered providers are answered, and a yes or no can be 
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from node.core.bids import (
@@ -34,7 +34,7 @@ from node.core.routing.enquiry import (
 )
 from node.core.routing.types import Bid as RoutingBid
 from node.core.routing.types import Case, Demands, Dice, RouteRequest, Skip
-from node.core.types import ZERO32, Address, Bytes32, Micros, Signature, TokenCount
+from node.core.types import ZERO32, ZERO_ADDRESS, Address, Bytes32, Micros, Signature, TokenCount
 from node.ports.basics import Clock, Signer
 from node.ports.engine import Offers
 from node.ports.network import Limits, Membership, Peers
@@ -87,6 +87,13 @@ class Heard:
     row: ModelBid | None
     reason: Skip | None
     evidence: Mapping[str, Any] | None
+
+
+def heard_standing(member: Member, row: ModelBid, tokens: TokenCount) -> Heard | None:
+    """A standing bid as an answer; None when there is none."""
+    if member.bid is None:
+        return None
+    return Heard(member, routing_bid(member.payee, row, tokens), row, None, bid_to_json(member.bid))
 
 
 class Asker:
@@ -190,6 +197,14 @@ class Answerer:
             return {"refusal": refusal_to_json(SignedRefusal(refusal, self._identity.sign(refusal.struct_hash())))}
         self._remember(question)
         return {"bid": bid_to_json(self._signed(question.request_id, (outcome,)))}
+
+    def takes(self, name: str, request: RouteRequest) -> Skip | None:
+        """What this provider's settings say against a purchase it was not asked about; the path's last one buys."""
+        asker = request.path[-1] if request.path else ZERO_ADDRESS
+        if self._identity.me in request.path:
+            return Skip.ON_PATH
+        outcome = self._outcome_for(name, replace(request, demands=Demands()), asker)
+        return outcome if isinstance(outcome, Skip) else None
 
     def standing_rows(self) -> list[ModelBid]:
         """ports.network.Bidding: what this node would bid now for a middling request, a row a model."""

@@ -29,6 +29,8 @@ from node.services.routing_basis import Basis
 log = logging.getLogger(__name__)
 DEEPEST_WALK = 512
 """Providers of the order looked at before giving up."""
+WRITE_AFTER_SECONDS = 0.05
+"""The record is signed and written once the request is on its way: its first token does not wait for that."""
 ROUNDS = 3
 """When nobody asked said yes, so many times the next ones of the order are asked."""
 
@@ -46,6 +48,8 @@ class DrawTask:
     config: ProviderConfig
     know: Callable[[Address], Skip | None]
     judge: Judge
+    standing: Callable[[Member], Heard | None] = lambda _: None
+    """A peer's standing bid where it answers for this request: then it is not asked."""
 
 
 @dataclass(slots=True)
@@ -81,7 +85,7 @@ class Draws:
             members = self._walk(order, task, count, drawn)
             if not members:
                 break
-            heard = await self._asker.ask_all(members, self._question(task))
+            heard = await self._hear(members, task)
             drawn.heard.extend(self._judged(one, task.judge) for one in heard)
             if drawn.bids:
                 break
@@ -89,6 +93,15 @@ class Draws:
             act = Act.BID if one.bid is not None else Act.REFUSED
             drawn.steps[one.member.payee] = Step(one.member.payee, act, one.reason or "", one.evidence)
         return drawn
+
+    async def _hear(self, members: list[Member], task: DrawTask) -> list[Heard]:
+        """Standing bids, and the answers of those who have none to go by; in the members' order."""
+        known = {member.payee: task.standing(member) for member in members}
+        asked = [member for member in members if known[member.payee] is None]
+        if asked:
+            answers = await self._asker.ask_all(asked, self._question(task))
+            known.update((one.member.payee, one) for one in answers)
+        return [one for one in known.values() if one is not None]
 
     def _walk(self, order: Iterator[Address], task: DrawTask, count: int, drawn: Drawn) -> list[Member]:
         def noted() -> Iterator[Address]:
@@ -145,6 +158,7 @@ class Draws:
         writing.add_done_callback(self._writing.discard)
 
     async def _write(self, record: DrawRecord) -> None:
+        await asyncio.sleep(WRITE_AFTER_SECONDS)
         document = record.document()
         kept = KeptDraw(document, self.identity.sign(record_hash(document)))
         try:

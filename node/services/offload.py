@@ -8,6 +8,7 @@ from node.core.account import Admission
 from node.core.membership.members import Member
 from node.core.routing.types import Bid, Forecast
 from node.core.types import Address, Amount
+from node.core.wire import hex_of
 from node.ports.engine import Exchange
 from node.ports.routing import PeerMarket, Purchase
 
@@ -42,6 +43,10 @@ class Deal:
     margin: float
     finish_by: float | None
     is_stream: bool
+    prompt_tokens: int | None = None
+    """As counted for the client, by the rules that the peer's pinned model has as well."""
+    path: tuple[Address, ...] = ()
+    """The nodes the request has passed, this one last."""
 
     def most(self, amount: Amount) -> Amount:
         """The most to give for what is sold at `amount`."""
@@ -73,6 +78,7 @@ class PeerEngine:
             most=self._deal.most(terms.max_price),
             start_seconds=self._start_seconds(),
             idle_seconds=IDLE_SECONDS,
+            prompt_tokens=self._deal.prompt_tokens,
         )
         return Counted(self._market.open(purchase), self._away)
 
@@ -81,11 +87,16 @@ class PeerEngine:
         return True
 
     def _for_peer(self, body: bytes) -> bytes:
-        """The engine's body less what is between us and our engine, with what is left of the client's time."""
+        """Less what is between us and our engine; with what is left of the client's time, and the way it came."""
         fields = orjson.loads(body)
         fields.pop("cache_salt", None)
+        wishes: dict[str, object] = {}
+        if self._deal.path:
+            wishes["path"] = [hex_of(one) for one in self._deal.path]
         if self._deal.finish_by is not None:
-            fields["wwwserve"] = {"finish_within": round(max(self._deal.finish_by, 0.001), 3)}
+            wishes["finish_within"] = round(max(self._deal.finish_by, 0.001), 3)
+        if wishes:
+            fields["wwwserve"] = wishes
         return orjson.dumps(fields)
 
     def _start_seconds(self) -> float:

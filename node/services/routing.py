@@ -6,19 +6,15 @@ costs the client nothing but time. Charges nothing: see closing.py for the clien
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 from node.core.account import Admission
 from node.core.errors import Overloaded, PeerRefused, WwwserveError
-from node.core.messages import ModelOffer, Receipt
+from node.core.membership.members import Member
+from node.core.messages import ModelOffer, Receipt, Terms
+from node.core.routing.standing import Hearing, row_for
 from node.core.routing.trust import (
-    NEWCOMER,
-    PeerRecord,
-    corrected_forecast,
-    next_record_after_answer,
-    next_record_after_failure,
-    record_with_pending,
     scaled,
 )
 from node.core.routing.types import (
@@ -34,20 +30,22 @@ from node.core.routing.types import (
     Skip,
     Wait,
 )
-from node.core.types import ZERO_ADDRESS, Address, Flag, Status
+from node.core.types import Address, Flag, Status, TokenCount
 from node.ports.network import Membership
 from node.ports.routing import PeerMarket
 from node.services.admission import Checked
 from node.services.backends import Backend
-from node.services.bids import Answerer, Heard
+from node.services.bids import Answerer, Heard, heard_standing
 from node.services.caller import Caller
 from node.services.draws import Drawn, Draws, DrawTask
 from node.services.offload import Away, Deal, PeerEngine
+from node.services.peer_book import PeerBook
 from node.services.quoting import Quote
 from node.services.request import Request
 from node.services.routing_basis import StakeBasis
 from node.services.routing_policies import Policies
 from node.services.routing_view import OwnView
+from node.services.routing_wishes import way_of
 
 MOST_TRIES = 4
 """Backends one request may fail at."""
@@ -71,41 +69,6 @@ class RouterParts:
     dice: Dice
 
 
-@dataclass(slots=True)
-class PeerBook:
-    """What this node has learnt of its peers by dealing with them."""
-
-    records: dict[Address, PeerRecord] = field(default_factory=dict)
-    away: dict[Address, list[Away]] = field(default_factory=dict)
-
-    def record(self, peer: Address) -> PeerRecord:
-        """A newcomer's if there is none."""
-        return self.records.get(peer, NEWCOMER)
-
-    def send(self, away: Away) -> None:
-        """A request is at a peer."""
-        self.away.setdefault(away.peer, []).append(away)
-
-    def back(self, away: Away) -> None:
-        """It is not any more."""
-        self.away[away.peer].remove(away)
-
-    def answered(self, away: Away, tokens: int, now: float) -> None:
-        """The promise as made is compared with the deed."""
-        promised = away.promise.finish_seconds(tokens)
-        self.records[away.peer] = next_record_after_answer(self.record(away.peer), promised, now - away.sent_at)
-
-    def failed(self, peer: Address, now: float) -> None:
-        """It broke its word or fell silent."""
-        self.records[peer] = next_record_after_failure(self.record(peer), now)
-
-    def corrected(self, bid: Bid, now: float) -> Bid:
-        """A bid stretched by the bidder's record, requests under way included: what the policy compares."""
-        pending = [away.so_far(now) for away in self.away.get(bid.provider, ())]
-        record = record_with_pending(self.record(bid.provider), pending)
-        return replace(bid, forecast=corrected_forecast(bid.forecast, record))
-
-
 class PolicyRouter:
     """services.routes.Router over a provider's policy."""
 
@@ -119,9 +82,6 @@ class PolicyRouter:
     def route(self, checked: Checked, request: Request, quote: Quote) -> "PolicyRoute":
         """See services.routes.Router."""
         terms = checked.payment.terms
-        path = self.parts.answerer.path_of(terms.origin_hash) if terms.hops else ()
-        if terms.hops:
-            self._check_takes_peers()
         wishes = request.wishes
         can_offload = not terms.flags & Flag.NO_OFFLOAD
         demands = Demands(not can_offload, wishes.providers, wishes.prefer, terms.max_price, wishes.quality)
@@ -131,18 +91,25 @@ class PolicyRouter:
             prompt_tokens=quote.prompt_tokens,
             max_tokens=quote.completion_limit,
             finish_by=wishes.finish_within,
-            path=(ZERO_ADDRESS,) * terms.hops if path is None else path,
+            path=way_of(terms.hops, self.parts.answerer.path_of(terms.origin_hash) or wishes.path),
             demands=demands,
         )
+        if terms.hops:
+            self._check_takes(asked, terms)
         route = PolicyRoute(self, asked, quote.model, is_stream=request.is_stream)
         route.look()
         return route
 
-    def _check_takes_peers(self) -> None:
-        """A bid may be older than a change of the settings."""
+    def _check_takes(self, asked: RouteRequest, terms: Terms) -> None:
+        """A bid may be older than a change of the settings; who was not asked has promised nothing at all."""
         config, now = self.parts.policies.config, self.parts.draws.identity.clock.now()
         if config.draining or not config.serves_peers_at(now):
             raise Overloaded("this node takes no work of other nodes now", retry_after=60)
+        if self.parts.answerer.path_of(terms.origin_hash) is not None:
+            return
+        against = self.parts.answerer.takes(asked.models[0], asked)
+        if against is not None and against is not Skip.NO_MODEL:  # without an engine it may go on, within the limit
+            raise Overloaded("this node does not take this request of another node", retry_after=1, reason=against)
 
     def wait_for_room(self, one: object) -> asyncio.Event:
         """Join the queue; the event is set when it is worth looking again."""
@@ -326,7 +293,7 @@ class PolicyRoute:
     # ---- peers ----
 
     def _task(self, admission: Admission) -> DrawTask:
-        self._deal = Deal(admission, self._parts.policies.config.offload_margin, self._left(), self._is_stream)
+        self._deal = self._new_deal(admission)
         return DrawTask(
             request=self._now(),
             origin=admission.terms.struct_hash(),
@@ -334,7 +301,29 @@ class PolicyRoute:
             config=self._parts.policies.config,
             know=self._know,
             judge=self._judge,
+            standing=self._standing,
         )
+
+    def _new_deal(self, admission: Admission) -> Deal:
+        return Deal(
+            admission=admission,
+            margin=self._parts.policies.config.offload_margin,
+            finish_by=self._left(),
+            is_stream=self._is_stream,
+            prompt_tokens=self._request.prompt_tokens,
+            path=(*self._request.path, self._parts.draws.identity.me),
+        )
+
+    def _standing(self, member: Member) -> Heard | None:
+        """What a peer said of itself lately, where that answers for this request."""
+        if not self._parts.policies.config.standing_bids or member.bid is None or member.bid_age_seconds is None:
+            return None
+        clock = self._parts.draws.identity.clock
+        sent_since = self._router.peers.sent_since(member.payee, self._clock.monotonic() - member.bid_age_seconds)
+        hearing = Hearing(member.bid_age_seconds, clock.now(), sent_since)
+        row = row_for(member.bid, self._model.model, self._request, hearing)
+        tokens = TokenCount(self._request.prompt_tokens, self._request.max_tokens)
+        return None if row is None else heard_standing(member, row, tokens)
 
     async def _draw(self, task: DrawTask, count: int) -> Drawn:
         basis = self._parts.basis.basis
@@ -390,9 +379,7 @@ class PolicyRoute:
         promise = chosen.bid.forecast if chosen.bid is not None else bid.forecast
         self._away = Away(bid.provider, promise, self._clock.monotonic())
         self._router.peers.send(self._away)
-        config = self._parts.policies.config
-        deal = Deal(admission, config.offload_margin, self._left(), self._is_stream)
-        engine = PeerEngine(self._parts.market, chosen.member, bid, deal, self._away)
+        engine = PeerEngine(self._parts.market, chosen.member, bid, self._new_deal(admission), self._away)
         return Backend(engine, self._model.name)
 
     def _keep(self, task: DrawTask, drawn: Drawn, decision: Decision) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from node.core.errors import BadRequest, BadVoucher
 from node.core.routing.types import Preference
-from node.core.types import Address
+from node.core.types import ZERO_ADDRESS, Address
 from node.core.wire import address_of
 
 LONGEST_SECONDS = 86_400.0
 MOST_NAMED = 64
+MOST_HOPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class Wishes:
     providers: frozenset[Address] = frozenset()
     quality: float | None = None
     """0 to 1: how much ratings from duels weigh; None = as the provider's policy says."""
+    path: tuple[Address, ...] = ()
+    """The nodes that the request has passed, the buyer last: only nodes say that (threat H8)."""
 
 
 NO_WISHES = Wishes()
-_KNOWN = frozenset({"finish_within", "prefer", "providers", "quality"})
+_KNOWN = frozenset({"finish_within", "prefer", "providers", "quality", "path"})
 
 
 def parse_wishes(value: object) -> Wishes:
@@ -41,7 +44,13 @@ def parse_wishes(value: object) -> Wishes:
         _prefer(value.get("prefer")),
         _named(value.get("providers")),
         _quality(value.get("quality")),
+        _path(value.get("path")),
     )
+
+
+def way_of(hops: int, said: tuple[Address, ...]) -> tuple[Address, ...]:
+    """The nodes a request came by: as its buyer signed them (in the body, or in its question), as many as its hops."""
+    return said if len(said) == hops else (ZERO_ADDRESS,) * hops
 
 
 def _finish(value: object) -> float | None:
@@ -50,6 +59,17 @@ def _finish(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_SECONDS:
         raise BadRequest("wwwserve.finish_within must be a number of seconds above 0", param="wwwserve")
     return float(value)
+
+
+def _path(value: object) -> tuple[Address, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > MOST_HOPS:
+        raise BadRequest(f"wwwserve.path must be a list of at most {MOST_HOPS} addresses", param="wwwserve")
+    try:
+        return tuple(address_of(one, "path") for one in value)
+    except BadVoucher as exc:
+        raise BadRequest(exc.message, param="wwwserve") from exc
 
 
 def _quality(value: object) -> float | None:

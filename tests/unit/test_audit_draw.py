@@ -18,7 +18,7 @@ from node.core.routing.draw import StakeTable, draw_seed
 from node.core.routing.enquiry import Refusal, SignedRefusal, refusal_to_json
 from node.core.routing.record import Act, DrawRecord, Step, record_hash
 from node.core.routing.types import Skip
-from node.core.types import Address, Amount, Bytes32, Micros
+from node.core.types import ZERO32, Address, Amount, Bytes32, Micros
 
 DOMAIN = Domain.of(31337, Address(b"\xee" * 20))
 REQUEST, BLOCK = Bytes32(b"\x11" * 32), Bytes32(b"\x22" * 32)
@@ -37,9 +37,11 @@ CONTEXT = DrawContext(
 )
 
 
-def bid_of(provider: Address, request_id: Bytes32 = REQUEST, key: LocalSigner | None = None) -> dict[str, Any]:
+def bid_of(
+    provider: Address, request_id: Bytes32 = REQUEST, key: LocalSigner | None = None, issued_at: int = 9
+) -> dict[str, Any]:
     row = ModelBid(keccak(b"m"), Amount(1), Amount(2), 3, 4, 5, 6, 7, 8)
-    bid = Bid(provider, request_id, 1, Micros(9), (row,))
+    bid = Bid(provider, request_id, 1, Micros(issued_at), (row,))
     return bid_to_json(SignedBid(bid, (key or KEYS[provider]).sign(DOMAIN.digest(bid.struct_hash()))))
 
 
@@ -130,6 +132,16 @@ def test_check_draw__bid_made_up_by_the_dispatcher__is_found() -> None:
         for step in honest_steps()
     ]
     assert codes_of(record_of(steps)) == ["DRW-07"]
+
+
+@pytest.mark.parametrize(("seconds", "codes"), [(-2, []), (1, []), (-31, ["DRW-07"]), (31, ["DRW-07"])])
+def test_check_draw__standing_bid__holds_if_it_was_made_about_then(seconds: int, codes: list[str]) -> None:
+    at = 1_001_000_000 + seconds * 1_000_000
+    steps = [
+        replace(step, evidence=bid_of(step.provider, ZERO32, issued_at=at)) if step.act is Act.CHOSEN else step
+        for step in honest_steps()
+    ]
+    assert codes_of(record_of(steps)) == codes
 
 
 def test_check_draw__bid_for_another_request__is_found() -> None:

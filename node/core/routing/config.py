@@ -52,6 +52,7 @@ class ProviderConfig:
     congestion_weight: float = 1.0
     price_weight: float = 0.5
     quality_weight: float = 0.3
+    standing_bids: bool = True
     minimum_price: Amount = Amount(0)
     models: frozenset[str] = frozenset()
     max_context: int = 0
@@ -95,6 +96,7 @@ PAPER = ProviderConfig(
     accept_frequency=0.8,
     target_usage=0.7,
     candidates=3,
+    standing_bids=False,
 )
 """WWW.Serve's published settings (arXiv 2603.20661)."""
 
