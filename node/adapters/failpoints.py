@@ -49,7 +49,7 @@ BOUNDARIES: Mapping[str, Boundary] = {
     "commit": Boundary("database", ("COMMIT",), ("before",)),
     "note-mark": Boundary("high_water", ("note",)),
     "start-engine": Boundary("exchange", ("start",)),
-    "token": Boundary("exchange", ("read",)),
+    "token": Boundary("exchange", ("read", "take")),
     "close": Boundary("ledger", ("close",)),
     "sign-receipt": Boundary("receipt_signer", ("sign",)),
     "send-receipt": Boundary("caller", ("answer", "end_stream")),

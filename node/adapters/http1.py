@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._listener: Callable[[], object] | None = None
         self._is_paused = False
         self.is_closed = False
         self._parser = httptools.HttpResponseParser(self)
@@ -61,11 +62,22 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """All body bytes since the last call, at least one; b"" at the proper end. Raises EngineFailed."""
-        while not self._parts:
+        while (data := self.take()) is None:
+            await self._wait()
+        return data
+
+    def listen(self, on_more: Callable[[], object] | None) -> None:
+        """Who is told at once when there may be something to take."""
+        self._listener = on_more
+
+    def take(self) -> bytes | None:
+        """As `read`, but None when nothing has come."""
+        if not self._parts:
             if self.is_complete:
                 self._release()
                 return b""
-            await self._wait()
+            self._raise_failure()
+            return None
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts = []
         self._size = 0
@@ -98,6 +110,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         """Drop the connection now; whoever waits on it gets EngineFailed with this reason."""
+        if self.is_closed:
+            return
         if self._failure is None and not self.is_complete:
             self._failure = EngineFailed(reason)
         self.is_closed = True
@@ -123,8 +137,11 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._listener is not None:
+            self._listener()
 
     def _release(self) -> None:
+        self._listener = None
         if self.is_closed:
             return
         if self._may_keep:
@@ -157,6 +174,8 @@ class Connection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()
+        if self.is_complete and self._listener is not None:
+            self._listener()  # it has taken the last bytes: now the end
 
     def eof_received(self) -> None:
         """The engine closed its side: an answer without length ends here, any other is cut short."""

@@ -172,12 +172,17 @@ class PaidExchange:
         self._line.flow.resume_reading()
         await self._reader
 
-    async def write(self, block: bytes) -> None:
-        """Events; the first ones open the stream."""
+    def write(self, block: bytes) -> bool:
+        """Events; the first ones open the stream. False once the caller's buffer is full."""
+        if self.is_gone:
+            return True
+        self._line.transport.write(_chunk(block) if self._has_started else self._opening() + _chunk(block))
+        return not self._line.flow.write_paused
+
+    async def drain(self) -> None:
+        """Until the caller reads again, or is gone."""
         if self._line.flow.write_paused and not self.is_gone:
             await self._line.flow.drain()
-        if not self.is_gone:
-            self._line.transport.write(self._opening() + _chunk(block))
 
     async def end_stream(self, end: StreamEnd) -> None:
         """Error or usage, then the receipt, then [DONE]; without a receipt the stream stays visibly unfinished."""
@@ -188,8 +193,7 @@ class PaidExchange:
             tail = data_event(end.usage_event)
         if end.receipt is not None:
             tail += comment(RECEIPT_COMMENT + end.receipt.to_header()) + DONE + b"\n\n"
-        if self._line.flow.write_paused and not self.is_gone:
-            await self._line.flow.drain()
+        await self.drain()
         self._finish(self._opening() + (_chunk(tail) if tail else b"") + b"0\r\n\r\n")
 
     async def answer(self, body: bytes, receipt: SignedReceipt) -> None:

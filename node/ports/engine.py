@@ -1,7 +1,7 @@
 """What a served request needs besides money: an engine, a token count, an offer."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from node.core.messages import Offer
 from node.core.types import Bytes32
@@ -18,6 +18,17 @@ class Exchange(Protocol):
 
     def cancel(self) -> None:
         """Drop it at once, so that the engine stops generating; a waiting `start` or `read` raises EngineFailed."""
+
+
+@runtime_checkable
+class LiveExchange(Exchange, Protocol):
+    """One that can also tell when bytes have come, so that nobody has to wait for them in a task."""
+
+    def listen(self, on_more: Callable[[], object] | None) -> None:
+        """Call this whenever there may be something to `take`, the end and a failure included; None: no more calls."""
+
+    def take(self) -> bytes | None:
+        """As `read`, but None when nothing has come."""
 
 
 class Engine(Protocol):

@@ -30,8 +30,11 @@ class Caller(Protocol):
     async def read_body(self) -> bytes:
         """The request body, by counted bytes. Raises TooLarge, or BadRequest when the caller hung up within it."""
 
-    async def write(self, block: bytes) -> None:
-        """Pass on events; the first call sends the status line. Waits for a slow reader."""
+    def write(self, block: bytes) -> bool:
+        """Pass on events; the first call sends the status line. False: the reader is slow, `drain` before the next."""
+
+    async def drain(self) -> None:
+        """Wait for a slow reader."""
 
     async def end_stream(self, end: StreamEnd) -> None:
         """The tail of a stream."""

@@ -3,15 +3,16 @@
 The first event is read before the caller sees a status line, so that an engine's error inside a 200 becomes a status.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 
 import orjson
 
 from node.core.billing import Ending
 from node.core.errors import BadRequest, EngineFailed, Overloaded, WwwserveError
-from node.ports.engine import Exchange
+from node.ports.engine import Exchange, LiveExchange
 from node.services.answer import Answer
+from node.services.caller import Caller
 from node.services.sse import EventSplitter
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -59,19 +60,19 @@ class Relay:
         else:
             await self._read_body()
 
-    async def pump(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+    async def pump(self, caller: Caller) -> None:
         """Pass on every event up to the tail. Never raises EngineFailed: see `error`."""
         try:
-            block = self._first
-            while True:
-                if block:
-                    self.answer.add_events(block)
-                    await write(block)
-                if self._splitter.is_done:
-                    # All has been said: a hang-up from here on cuts nothing short.
-                    self._is_over = True
-                    break
-                block = self._splitter.feed(await self._more())
+            may_go_on = self._pass_on(self._first, caller)
+            while not self._splitter.is_done:
+                if not may_go_on:
+                    await caller.drain()
+                if isinstance(self._exchange, LiveExchange):
+                    may_go_on = await self._listen(self._exchange, caller)
+                else:
+                    may_go_on = self._pass_on(self._splitter.feed(await self._more()), caller)
+            # All has been said: a hang-up from here on cuts nothing short.
+            self._is_over = True
             self._fail_if_refused()
             await self._drain()
         except EngineFailed as exc:
@@ -95,19 +96,62 @@ class Relay:
             return Ending.FAILED_LATE
         return Ending.FINISHED
 
-    async def _next(self) -> bytes:
-        raw = await self._exchange.read()
+    def _pass_on(self, block: bytes, caller: Caller) -> bool:
+        """Whole events. False when the caller is too slow for more."""
+        if not block:
+            return True
+        self.answer.add_events(block)
+        return caller.write(block)
+
+    async def _listen(self, exchange: LiveExchange, caller: Caller) -> bool:
+        """Pass events on in the very turn of the loop that brings them, up to the tail or until the caller is slow.
+
+        A task that waits for each event costs several times as much as passing it on.
+        """
+        over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        feed = self._splitter.feed
+
+        def on_more() -> bool:
+            """Whether there was something to take."""
+            if over.done():
+                return False
+            try:
+                raw = exchange.take()
+                if raw is None:
+                    return False
+                may_go_on = self._pass_on(feed(self._checked(raw)), caller)
+            except EngineFailed as exc:
+                over.set_exception(exc)
+                return False
+            if self._splitter.is_done or not may_go_on:
+                over.set_result(may_go_on)
+            return True
+
+        exchange.listen(on_more)
+        try:
+            while on_more():  # what came before anybody listened
+                pass
+            return await over
+        finally:
+            exchange.listen(None)
+
+    def _checked(self, raw: bytes) -> bytes:
+        """A stream that ends before its [DONE] was cut short (threat H6)."""
+        if not raw:
+            raise EngineFailed("the engine's stream ended without [DONE]")
+        return self._counted(raw)
+
+    def _counted(self, raw: bytes) -> bytes:
         self._size += len(raw)
         if self._size > MAX_ANSWER_BYTES:
             raise EngineFailed("the engine's answer has no end")
         return raw
 
+    async def _next(self) -> bytes:
+        return self._counted(await self._exchange.read())
+
     async def _more(self) -> bytes:
-        """A stream that ends before its [DONE] was cut short (threat H6)."""
-        raw = await self._next()
-        if not raw:
-            raise EngineFailed("the engine's stream ended without [DONE]")
-        return raw
+        return self._checked(await self._exchange.read())
 
     async def _read_first(self) -> None:
         while not self._splitter.has_events:

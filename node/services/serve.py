@@ -154,7 +154,7 @@ class Serving:
                 job.route.started()
                 self._parts.observer.first_byte(self._parts.clock.monotonic() - started_at)
                 if job.request.is_stream:
-                    await job.relay.pump(job.caller.write)
+                    await job.relay.pump(job.caller)
                 break
             except EngineFailed as exc:
                 job.error = exc

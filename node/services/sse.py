@@ -4,6 +4,8 @@ Looks for a few byte patterns and parses nothing else. They cannot stand inside 
 every quote. Whole events only are passed on, so that our own lines never fall into the middle of one.
 """
 
+import re
+
 import orjson
 
 from node.core.errors import EngineFailed
@@ -11,7 +13,10 @@ from node.core.errors import EngineFailed
 MAX_EVENT_BYTES = 1 << 20
 """A token's event is about 300 bytes; with 20 logprobs it is a few KB."""
 DONE = b"data: [DONE]"
-_MARKS = (b'"choices":[]', b'"choices": []', b"[DONE]", b'data: {"error"', b'data:{"error"')
+_EMPTY_OR_DONE = re.compile(rb'\[(?:DONE\]|(?<="choices":\[)\]|(?<="choices": \[)\])')
+"""Of all that begins with a bracket: the search leaps from one bracket to the next."""
+_ERROR = b'{"error"'
+_CR = ord("\r")
 
 
 class EventSplitter:
@@ -27,11 +32,12 @@ class EventSplitter:
         self.is_done = False
         self.has_events = False
         """Whether a whole data event has come, passed on or held (comments are only signs of life)."""
+        self._is_tail_begun = False
 
     def feed(self, raw: bytes) -> bytes:
         """The whole events that may be passed on; b"" when there are none yet."""
         block = self._partial + raw if self._partial else raw
-        if b"\r" in block:
+        if _CR in block:  # as a number: five times as fast as the one byte
             block = self._unix(block)
         if block[-2:] == b"\n\n":
             self._partial = b""
@@ -41,19 +47,20 @@ class EventSplitter:
                 self._partial = _bounded(block)
                 return b""
             block, self._partial = block[:end], _bounded(block[end:])
-        self.has_events = self.has_events or b"data:" in block
-        if self._is_tail_begun():
+        if not self.has_events:
+            self.has_events = b"data:" in block
+        if self._is_tail_begun:
             return self._sort(block)
-        marked = [at for mark in _MARKS if (at := block.find(mark)) >= 0]
-        if not marked:
+        # `find`, for with `in` Python asks first whether a number is meant, which takes longer than the search.
+        marked, error_at = _EMPTY_OR_DONE.search(block), block.find(_ERROR)
+        if marked is None and error_at < 0:
             return block
         # Only the event with the first mark and those after it need a closer look.
-        end = block.rfind(b"\n\n", 0, min(marked))
+        places = [error_at] if error_at >= 0 else []
+        places += [marked.start()] if marked is not None else []
+        end = block.rfind(b"\n\n", 0, min(places))
         cut = end + 2 if end >= 0 else 0
         return block[:cut] + self._sort(block[cut:])
-
-    def _is_tail_begun(self) -> bool:
-        return self.is_done or self.usage_event is not None or self.error is not None
 
     @staticmethod
     def _unix(block: bytes) -> bytes:
@@ -63,11 +70,15 @@ class EventSplitter:
     def _sort(self, block: bytes) -> bytes:
         """Event by event, where the tail may begin. Events after the tail has begun are not passed on."""
         events = (event for event in block.split(b"\n\n") if event)
-        return b"".join(e + b"\n\n" for e in events if not self._keep(e) and not self._is_tail_begun())
+        return b"".join(e + b"\n\n" for e in events if not self._keep(e) and not self._is_tail_begun)
 
     def _keep(self, event: bytes) -> bool:
         """True when this event belongs to the tail."""
-        line = event.strip()
+        belongs = self._is_of_tail(event.strip())
+        self._is_tail_begun = self._is_tail_begun or belongs
+        return belongs
+
+    def _is_of_tail(self, line: bytes) -> bool:
         if line in (DONE, b"data:[DONE]"):
             self.is_done = True
             return True

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from node.api.runtime import tune_collector
+from node.core.types import Seconds
 from node.core.wire import offer_to_json
 from node.services.parts import ServeSettings
 from tests.lab.node import LabOptions, running_node
@@ -24,6 +25,7 @@ async def serve(engine: str, tokens: Path, database: Path) -> None:
         database,
         (engine,),
         serve=ServeSettings(max_concurrent=2_000, max_early_hangups=1_000_000),
+        lease_seconds=Seconds(3_600),
         context_length=8_192,
         max_completion=4_096,
     )

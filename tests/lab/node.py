@@ -30,7 +30,7 @@ from node.core.voucher import Standing
 from node.ports.ledger import Ledger
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
-from node.services.lease import Lease
+from node.services.lease import LEASE_SECONDS, Lease
 from node.services.ledger_rows import LedgerRows
 from node.services.offers import OfferBook, SignedOffer
 from node.services.parts import Parts, ServeSettings
@@ -97,6 +97,8 @@ class LabOptions:
     engine: EngineSettings = field(default_factory=lambda: EngineSettings(""))
     serve: ServeSettings = field(default_factory=ServeSettings)
     wrap_ledger: Callable[[SqlLedger], Ledger] = lambda ledger: ledger
+    lease_seconds: Seconds = LEASE_SECONDS
+    """Nobody renews it here."""
     context_length: int = 2048
     max_completion: int = 512
     payee: Address = PAYEE
@@ -195,7 +197,7 @@ class _Node(LabNode):
 async def _assemble(options: LabOptions, clock: SystemClock, books: Books, engines: list[HttpEngine]) -> _Node:
     book, offer, counter = FakeBook(), make_offer(options), load_counter(options.tokens)
     ledger, metrics = options.wrap_ledger(books.ledger), Metrics()
-    lease = Lease(ledger)
+    lease = Lease(ledger, options.lease_seconds)
     await lease.take()
     operator = options.operator
     book.operators[options.payee] = operator.address

@@ -6,6 +6,7 @@ Never parses an answer, follows a redirect, reads a proxy variable or passes on 
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -138,23 +139,23 @@ class HttpExchange:
         self._connection: Connection | None = None
         self._is_cancelled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._quiet_until = 0.0
         self._end_at = 0.0
 
     async def start(self) -> int:
         """Send; once more on a new connection when a kept one turns out to have been closed under us."""
-        loop = asyncio.get_running_loop()
-        settings = self._engine.settings
-        self._end_at = loop.time() + settings.total_seconds
-        self._quiet_until = loop.time() + settings.first_byte_seconds
-        self._arm(loop)
+        self._loop = asyncio.get_running_loop()
+        settings, now = self._engine.settings, self._loop.time()
+        self._end_at = now + settings.total_seconds
+        self._quiet_until = now + settings.first_byte_seconds
+        self._arm(min(self._quiet_until, self._end_at, now + settings.idle_seconds))
         try:
             status = await self._send()
         except BaseException:
             self.cancel()
             raise
-        self._quiet_until = loop.time() + settings.idle_seconds
-        self._arm(loop)
+        self._quiet_until = self._loop.time() + settings.idle_seconds
         return status
 
     async def read(self) -> bytes:
@@ -166,12 +167,34 @@ class HttpExchange:
         except BaseException:
             self.cancel()
             raise
+        self._note(data)
+        return data
+
+    def listen(self, on_more: Callable[[], object] | None) -> None:
+        """See ports.LiveExchange."""
+        if self._connection is not None:
+            self._connection.listen(on_more)
+
+    def take(self) -> bytes | None:
+        """See ports.LiveExchange."""
+        if self._connection is None or self._is_cancelled:
+            raise EngineFailed("this exchange is not open")
+        try:
+            data = self._connection.take()
+        except EngineFailed:
+            self.cancel()
+            raise
+        if data is not None:
+            self._note(data)
+        return data
+
+    def _note(self, data: bytes) -> None:
+        """Whatever has come ends the silence; the end ends the exchange."""
         if not data:
             self._connection = None
             self._stop_timer()
-            return data
-        self._quiet_until = asyncio.get_running_loop().time() + self._engine.settings.idle_seconds
-        return data
+            return
+        self._quiet_until = self._loop.time() + self._engine.settings.idle_seconds
 
     def cancel(self) -> None:
         """Close the connection: the engine notices within a fraction of a second and frees its memory."""
@@ -198,17 +221,15 @@ class HttpExchange:
         self._connection.write_request(self._request)
         return await self._connection.wait_head()
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._stop_timer()
-        self._timer = loop.call_at(min(self._quiet_until, self._end_at), self._check_deadline)
+    def _arm(self, at: float) -> None:
+        self._timer = self._loop.call_at(at, self._check_deadline)
 
     def _check_deadline(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = min(self._quiet_until, self._end_at)
+        due, now = min(self._quiet_until, self._end_at), self._loop.time()
         if self._connection is not None and self._connection.has_unread:
             due = self._end_at
-        if loop.time() < due:
-            self._timer = loop.call_at(min(due, loop.time() + self._engine.settings.idle_seconds), self._check_deadline)
+        if now < due:
+            self._arm(min(due, now + self._engine.settings.idle_seconds))
             return
         self._timer = None
         self._is_cancelled = True
