@@ -139,6 +139,8 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
         if self._listener is not None:
             self._listener()
+        if self._listener is not None and self.is_complete:
+            self._listener()  # it has taken the last bytes: now the end
 
     def _release(self) -> None:
         self._listener = None
@@ -174,8 +176,6 @@ class Connection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()
-        if self.is_complete and self._listener is not None:
-            self._listener()  # it has taken the last bytes: now the end
 
     def eof_received(self) -> None:
         """The engine closed its side: an answer without length ends here, any other is cut short."""

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ import orjson
 from node.api.errors import error_document, retry_after, shown
 from node.core.errors import BadRequest, Broken, TooLarge, WwwserveError
 from node.core.prompt import CHAT, COMPLETION
+from node.core.records import record
 from node.services.caller import StreamEnd
 from node.services.serve import Serving
 from node.services.sse import DONE, comment, data_event
@@ -66,7 +66,7 @@ class Line(Protocol):
         """The next request may be answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Head:
     """A request without its body."""
 

@@ -72,7 +72,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first bytes of a request."""
         self._phase, self._head_bytes = Phase.HEAD, 0
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """The body's turn."""
@@ -80,6 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
         path = PAID_PATHS.get(self.url.partition(b"?")[0])
         routes = getattr(self.app, "paid", None)
         if path is None or routes is None or self.parser.get_method() != b"POST":
+            self._begin_scope()
             super().on_headers_complete()
             return
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
@@ -91,6 +94,13 @@ class LimitedProtocol(HttpToolsProtocol):
         else:  # pipelined: its turn comes when the one before has been answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, routes))
+
+    def _begin_scope(self) -> None:
+        """What uvicorn does when a message begins; a paid request has no use for it."""
+        read = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, headers, self.expect_100_continue = read
+        self.headers += headers
 
     def on_body(self, body: bytes) -> None:
         """Bytes of the body."""

@@ -5,17 +5,16 @@ and makes it durable before acting on it. Inequalities only: messages may arrive
 Keeps INV3 and INV12; the pair inequality is the off-chain side of INV2.
 """
 
-from dataclasses import dataclass
-
 from node.core.errors import Broken, CeilingTooLow, CoverTooLow, LaneAhead, LaneFrozen
 from node.core.messages import Receipt, Terms, Voucher
+from node.core.records import record
 from node.core.types import U128_MAX, Address, Amount, Bytes32, LaneKey, Micros, Seconds, Signature, Status, TokenCount
 
 SEQ_AHEAD = Micros(30_000_000)
 """A lane whose last receipt is dated this far ahead of every clock is not served: its claim would have to wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LaneState:
     """Running totals of one lane and generation, amounts in base units.
 
@@ -39,7 +38,7 @@ class LaneState:
         return max(self.charged, self.claimed) + self.reserved  # type: ignore[return-value] # see `_moved`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PairState:
     """`cover` = min over blocks finalised..head of allotted - thawing; `committed` = sum of the lanes' shares."""
 
@@ -54,7 +53,7 @@ class PairState:
         return self.cover - self.committed  # type: ignore[return-value] # see `_moved`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admission:
     """A checked wish to serve one request: stored whole, so that an auditor can re-check it later.
 
@@ -75,7 +74,7 @@ class Admission:
         return self.terms.request_id
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """How a served request ended; `charge` <= the reservation."""
 

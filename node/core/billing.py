@@ -8,6 +8,7 @@ from enum import Enum
 
 from node.core.account import Outcome
 from node.core.pricing import charge_of
+from node.core.records import record
 from node.core.types import ZERO32, Amount, Bytes32, Status, TokenCount
 
 
@@ -39,7 +40,7 @@ BILLING: dict[Ending, Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prices:
     """The prices agreed in the terms, base units per million tokens, and the reservation."""
 

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
 from node.core.hashing import keccak
+from node.core.records import record
 from node.core.types import Bytes32
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One choice of an answer. `content_key` is "content" for chat and "text" for plain completions."""
 

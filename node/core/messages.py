@@ -6,6 +6,7 @@ Every type string stands once, here; `tests/vectors/eip712.json` is read by pyte
 from dataclasses import dataclass
 
 from node.core.hashing import address_word, keccak, word
+from node.core.records import record
 from node.core.types import Address, Amount, Bytes32, LaneKey, Micros, Seconds
 
 TERMS_TYPE = (
@@ -46,7 +47,7 @@ MODEL_OFFER_TYPE_HASH = keccak(MODEL_OFFER_TYPE)
 OFFER_TYPE_HASH = keccak(OFFER_TYPE)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """What one request may cost and how it may be served; hashed into the voucher's `context`, sent beside it."""
 
@@ -86,7 +87,7 @@ class Terms:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Voucher:
     """A lane signer's cumulative ceiling towards one payee, bound to one request by `context`."""
 
@@ -108,7 +109,7 @@ class Voucher:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Receipt:
     """The payee's account of one answer, with the lane's running total (`cumulative`, base units)."""
 

@@ -1,8 +1,9 @@
 """The words of the protocol as types. Nothing here decides or checks anything beyond its own shape."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NewType
+
+from node.core.records import record
 
 Address = NewType("Address", bytes)
 """20 bytes. Checksummed hex exists only at the edges."""
@@ -45,7 +46,7 @@ class Status(IntEnum):
     PARTIAL = 4
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LaneKey:
     """One signer of one payer, towards one payee, in one generation of the payee's operator key."""
 
@@ -60,7 +61,7 @@ class LaneKey:
         return (self.payer, self.payee)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenCount:
     """The one billing count of an answer, in LLM tokens."""
 

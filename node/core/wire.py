@@ -3,9 +3,9 @@
 Parsing is where ids become canonical (threat I5): one byte string per id whatever the letter case, all else refused.
 """
 
+from binascii import unhexlify
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import accumulate
 from typing import Any, TypeVar
 
 from node.core.errors import BadVoucher
@@ -99,7 +99,7 @@ def message_to_json(message: Flat) -> dict[str, Any]:
     for attribute, name, bits in _SHAPES[type(message)]:
         value = getattr(message, attribute)
         if bits <= 0:
-            out[name] = value if bits == -2 else hex_of(value)
+            out[name] = value if bits == -2 else "0x" + value.hex()  # `hex_of` without its call
         else:
             out[name] = str(value) if bits > 32 else int(value)
     return out
@@ -113,7 +113,7 @@ def message_from_json(cls: type[FlatT], value: object) -> FlatT:
     if len(value) != len(shape):
         expected = ", ".join(name for _, name, _ in shape)
         raise BadVoucher(f"{cls.__name__} must have exactly the members {expected}", field=cls.__name__)
-    members = _bytes_at_once(cls, value)
+    members = _hex_members(cls, value)
     if members is None:
         return cls(*[read(value.get(name), size, name) for read, size, name in _READERS[cls]])
     for place, read, size, name in _NUMBERS[cls]:
@@ -121,21 +121,15 @@ def message_from_json(cls: type[FlatT], value: object) -> FlatT:
     return cls(*members)
 
 
-def _bytes_at_once(cls: type[Flat], value: dict[str, Any]) -> list[Any] | None:
-    """All hex members of a message, in order, by one conversion; None where one is wrong (`bytes_of` says which)."""
-    names, lengths, cuts = _HEX[cls]
+def _hex_members(cls: type[Flat], value: dict[str, Any]) -> list[Any] | None:
+    """All hex members of a message, in order; None where one is wrong (`bytes_of` says which and why)."""
+    names, prefixes, sizes = _HEX[cls]
     try:
         texts = [value[name] for name in names]
-        parts = "".join(texts).split("0x")
-        raw = bytes.fromhex("".join(parts))
+        raw = [unhexlify(text[2:]) for text in texts]  # unlike fromhex it skips no white space
     except (KeyError, TypeError, ValueError):
         return None
-    # Each text has its own length, begins where the one before ends, and holds no other 0x: nothing has moved.
-    if [len(text) + 2 for text in parts[1:]] != lengths or list(map(len, texts)) != lengths or parts[0]:
-        return None
-    if len(raw) * 2 + 2 * len(lengths) != sum(lengths):  # fromhex skips white space
-        return None
-    return [raw[start:end] for start, end in cuts]
+    return raw if [text[:2] for text in texts] == prefixes and list(map(len, raw)) == sizes else None
 
 
 def _text_of(value: object, longest: int, what: str) -> str:
@@ -161,12 +155,10 @@ _NUMBERS = {
 """Members that are no hex: where they stand and how they are read."""
 
 
-def _hex_plan(cls: type) -> tuple[list[str], list[int], list[tuple[int, int]]]:
-    """Names of the hex members, their lengths as text, and where their bytes stand when all are joined."""
-    sizes = [(name, size) for read, size, name in _READERS[cls] if read is bytes_of]
-    ends = list(accumulate(size for _, size in sizes))
-    cuts = list(zip([0, *ends], ends, strict=False))
-    return [name for name, _ in sizes], [2 + 2 * size for _, size in sizes], cuts
+def _hex_plan(cls: type) -> tuple[list[str], list[str], list[int]]:
+    """Names of the hex members, what each begins with, and their lengths in bytes."""
+    sizes = {name: size for read, size, name in _READERS[cls] if read is bytes_of}
+    return list(sizes), ["0x"] * len(sizes), list(sizes.values())
 
 
 _HEX = {cls: _hex_plan(cls) for cls in _SHAPES}

@@ -5,12 +5,11 @@ recovery and no more (threat P15). An id that is already in the books is answere
 stale by now (rule 9): a retry must find its receipt.
 """
 
-from dataclasses import dataclass
-
 from node.core.account import Admission
 from node.core.errors import AlreadyServed, InProgress, Refused, StaleGeneration, StaleTerms, TermsConflict, WrongTerms
 from node.core.messages import ModelOffer, Offer, Receipt
 from node.core.pricing import completion_room
+from node.core.records import record
 from node.core.types import Bytes32, LaneKey, Seconds, Signature
 from node.core.voucher import check_minimum_budget, check_mode, check_terms, check_voucher
 from node.ports.ledger import Stored
@@ -30,7 +29,7 @@ class Replayed(Exception):
         self.receipt = receipt
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Checked:
     """A payment that may buy here, its lane and the model it buys."""
 

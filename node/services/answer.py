@@ -42,7 +42,8 @@ class Answer:
     def choices(self) -> tuple[Choice, ...]:
         """The choices so far. Raises EngineFailed."""
         if self._choices is None:
-            self._compact()
+            if self._raw:
+                self._compact()
             self._choices = self._assembler.choices()
             self._texts = [text for text in billable_texts(self._choices) if text]
         return self._choices

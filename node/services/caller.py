@@ -1,14 +1,14 @@
 """The other end of a request, as the serve path sees it. Implemented by the HTTP route; a fake records what it got."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from node.core.errors import WwwserveError
+from node.core.records import record
 from node.services.x402 import SignedReceipt
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StreamEnd:
     """What follows the last passed-on event: an error or a usage event if any, then the receipt, then [DONE]."""
 

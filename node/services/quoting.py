@@ -5,11 +5,11 @@ Admits nothing and charges nothing.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from node.core.errors import PromptTooLong, UnknownModel
 from node.core.messages import ModelOffer, Offer
 from node.core.pricing import charge_of
+from node.core.records import record
 from node.core.types import Amount, Bytes32, TokenCount
 from node.ports.engine import TokenCounter
 from node.services.request import Request
@@ -21,7 +21,7 @@ Counters = Mapping[tuple[Bytes32, Bytes32], TokenCounter]
 """By (tokenizer hash, template hash), as model offers name them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quote:
     """`price` is the charge if the whole completion limit is used."""
 

@@ -6,13 +6,13 @@ is counted is what is sent: `core.prompt` rewrites messages to the plain form th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from node.core.errors import BadRequest, NotOffered
 from node.core.prompt import counted_prompt
+from node.core.records import record
 from node.services.routing_wishes import NO_WISHES, Wishes, parse_wishes
 
 MAX_TOP_LOGPROBS = 20
@@ -80,7 +80,7 @@ OURS = frozenset(
 STREAM_OPTIONS = frozenset({"include_usage", "continuous_usage_stats"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """A checked body. `prompt` is what is counted and sent; `passed` are the sampling parameters."""
 

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -16,7 +17,7 @@ from node.core.account import Admission
 from node.core.errors import BadRequest, BooksStale, Draining, EngineFailed, MissingPayment, Overloaded, WwwserveError
 from node.core.hashing import keccak
 from node.core.pricing import completion_room
-from node.core.types import LaneKey, Status
+from node.core.types import Address, LaneKey, Status
 from node.core.voucher import check_body
 from node.services.admission import Checked, Door, Replayed
 from node.services.backends import Backend
@@ -179,7 +180,7 @@ class Serving:
         terms = job.admission.terms
         room = completion_room(terms.max_price, job.quote.prompt_tokens, terms.price_prompt, terms.price_completion)
         limit = min(room, job.quote.completion_limit)
-        extra = {"cache_salt": keccak(job.admission.key.payer).hex()} if self._settings.cache_salt else {}
+        extra = {"cache_salt": _cache_salt(job.admission.key.payer)} if self._settings.cache_salt else {}
         body = job.request.to_upstream(backend.model, limit, extra)
         relay = Relay(backend.engine.open(job.request.path, body), is_stream=job.request.is_stream)
         job.relay = relay
@@ -249,6 +250,12 @@ class Serving:
             return await request_of(path, caller)
         finally:
             self._asking -= 1
+
+
+@lru_cache(maxsize=4_096)
+def _cache_salt(payer: Address) -> str:
+    """A payer's own prefix cache."""
+    return keccak(payer).hex()
 
 
 def _with_cost(fields: Mapping[str, object], cost: Mapping[str, str]) -> dict[str, object]:

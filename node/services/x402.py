@@ -15,6 +15,7 @@ from node.core.answers import SignedAnswer
 from node.core.errors import BadVoucher, Fact
 from node.core.hashing import Domain
 from node.core.messages import Receipt, Terms, Voucher
+from node.core.records import record
 from node.core.types import Address, Amount, Bytes32, Signature
 from node.core.wire import bytes_of, hex_of, message_from_json, message_to_json, signature_of
 
@@ -37,7 +38,7 @@ class Market:
         return f"eip155:{self.domain.chain_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Payment:
     """A payment header's contents, shape checked only."""
 
@@ -47,7 +48,7 @@ class Payment:
     salt: Bytes32
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedReceipt:
     """A receipt as it is handed over, with the answer it names if that is due (core.answers)."""
 
