@@ -12,6 +12,7 @@ import orjson
 from node.core.errors import WwwserveError
 from node.core.membership.members import Member
 from node.core.types import Address, Amount, Bytes32
+from node.core.wire import hex_of
 from node.ports.network import Membership
 from node.ports.routing import PeerMarket, Purchase
 from node.services.judging import CHAT
@@ -78,6 +79,7 @@ class Probes:
             "max_tokens": self.probe.tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
+            "wwwserve": {"path": [hex_of(self.me)]},
         }
         return Purchase(
             member=member,

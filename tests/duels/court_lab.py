@@ -324,6 +324,10 @@ class CourtLab:
         known = Registered(payee, payee, f"lab://{payee.hex()}")
         return Member(known, Liveness.ALIVE, is_alive=self._node(payee).is_up, incarnation=1, bid=bid)
 
+    def members(self) -> dict[Address, Member]:
+        found = {node.me: self.member(node.me) for node in self.nodes}
+        return {payee: one for payee, one in found.items() if one is not None}
+
     def _node(self, payee: Address) -> LabNode:
         return next(node for node in self.nodes if node.me == payee)
 

@@ -1,5 +1,6 @@
 """The node's duelling services on the real contract: every phase, restarts, vanished actors, refused evidence."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,9 +12,11 @@ from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
 from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
 from node.core.ratings import Finding
-from node.core.types import Flag, Seconds
+from node.core.types import Amount, Flag, Seconds
 from node.core.wire import hex_of
-from tests.duels.court_lab import CourtLab, LabNode, ready
+from node.services.judging import CHAT
+from node.services.probes import Probe, Probes
+from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, ready
 
 
 async def opened(lab: CourtLab, executor: LabNode) -> None:
@@ -140,6 +143,32 @@ async def test_open__several_cases__one_is_under_way_at_a_time() -> None:
         assert len([one for one in lab.wishes if "open" in one.key]) == 1
         lab.mine()
         assert len(lab.facts) == opened_so_far + 1, lab.refused
+
+
+def probes_of(lab: CourtLab) -> Probes:
+    probe = Probe(MODEL, MODEL_ID, ["why?", "how?"], 16, Amount(1), Amount(1), Amount(9))
+    return Probes(lab.dispatcher.me, probe, lab, lab, lab.dice)
+
+
+async def test_probe__somebody_serves_the_model__is_bought_as_an_offload_looks() -> None:
+    lab = ready(1.0)
+    await probes_of(lab).run()
+    (purchase,) = lab.bought
+    fields = json.loads(purchase.body)
+    assert purchase.member.payee == lab.nodes[1].me
+    assert (purchase.hops, purchase.flags, purchase.path) == (1, 0, CHAT)
+    assert fields["wwwserve"] == {"path": [hex_of(lab.dispatcher.me)]}
+    assert (fields["stream"], fields["messages"][0]["content"] in ("why?", "how?")) == (True, True)
+
+
+async def test_probe__nobody_serves_the_model_or_it_refuses__harms_nothing() -> None:
+    lab = ready()
+    await probes_of(lab).run()
+    assert not lab.bought
+    lab.qualities[lab.nodes[1].me] = 1.0
+    lab.refusing.add(lab.nodes[1].me)
+    await probes_of(lab).run()
+    assert len(lab.bought) == 1
 
 
 async def test_case__its_epoch_over_before_it_was_opened__is_dropped() -> None:
