@@ -184,6 +184,7 @@ def run_bench(
             samples, ready = run_all(bench, gateways, 1 if options.quick else 2)
             charges = parts.charges_per_second(10_000 if options.quick else 40_000)
             alone = {"ready": ready, "charges": charges, "voucher": parts.voucher_microseconds(bench.tokens)}
+            alone["sync"] = parts.sync_microseconds()
         finally:
             bench.stop()
     return samples, alone | measured_elsewhere(options.out)

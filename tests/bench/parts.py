@@ -1,5 +1,8 @@
-"""Parts measured alone: durable charges a second on the real ledger, and checking one voucher."""
+"""Parts measured alone: durable charges a second on the real ledger, one voucher, and the disk that both wait for."""
 
+import os
+import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +22,19 @@ REPEATS = 5
 def charges_per_second(cycles: int) -> float:
     """Requests admitted, closed and their receipts signed durably (FULL synchronisation), WAITERS at a time."""
     return float(bench_ledger.run(None, [WAITERS], cycles, LANES)[0]["charges_per_second"])
+
+
+def sync_microseconds(rounds: int = 100) -> float:
+    """One fdatasync after twelve new kilobytes, the median: a paid request waits for two of them, whatever we do."""
+    taken = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(rounds):
+            os.write(file.fileno(), bytes(12_288))
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - started)
+            time.sleep(0.002)
+    return statistics.median(taken) * 1e6
 
 
 def voucher_microseconds(tokens: Path, rounds: int = 400) -> float:

@@ -65,6 +65,7 @@ def targets(samples: Samples, parts: Mapping[str, float]) -> list[Target]:
         Target("added p50 at 200 requests/s", "ms", 1.5, 0.8, _added_ms(samples, "rate200", p50)),
         Target("added first byte of a paid stream", "ms", 1.2, 0.6, _added_ms(samples, "stream_rate", first)),
         Target("durable charges a second", "1/s", 15_000, 35_000, parts["charges"], True),
+        Target("one fdatasync of this disk", "us", None, None, round(parts["sync"], 1)),
         Target("voucher verification", "us", 100, 45, round(parts["voucher"], 1)),
         Target("memory, 1,000 open streams", "MB", 300, 150, round(ours["stream1000"].memory, 1)),
         Target("start to ready, engine up", "s", 2, 1, round(parts["ready"], 2)),
