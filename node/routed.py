@@ -33,6 +33,7 @@ from node.ports.network import Membership, Peers
 from node.ports.routing import DrawBook
 from node.services.bids import Answerer, Asker, Identity
 from node.services.draws import Draws
+from node.services.engine_watch import WATCH_SECONDS, EngineWatch
 from node.services.offload_capital import CapitalPlanner
 from node.services.parts import Parts
 from node.services.routing import PolicyRouter, RouterParts
@@ -42,6 +43,7 @@ from node.services.routing_policies import Policies
 from node.services.routing_view import OwnView
 from node.settings import Settings
 
+PURGE_SECONDS = 3_600.0
 SWEEP_SECONDS = 20.0
 """How often receipts are asked for that should have come."""
 
@@ -79,6 +81,7 @@ class Routed:
     market: OffloadMarket
     basis: StakeBasis
     view: OwnView
+    engines: EngineWatch
     capital: CapitalPlanner | None = None
 
     async def follow(self) -> None:
@@ -144,6 +147,10 @@ def _payer_of(settings: Settings) -> Address | None:
         raise BadConfig(exc.message) from exc
 
 
+async def _purge(routed: Routed, days: int) -> None:
+    await routed.services.draws.purge(days)
+
+
 def services_of(routed: Routed | None) -> RoutedServices | None:
     """What the HTTP surface shows of it."""
     return routed.services if routed is not None else None
@@ -156,6 +163,8 @@ def routing_jobs(routed: Routed | None, settings: Settings) -> Sequence[Job]:
     jobs = (
         Job("routing", settings.poll_seconds, routed.follow),
         Job("purchases", SWEEP_SECONDS, routed.market.sweep),
+        Job("draws", PURGE_SECONDS, partial(_purge, routed, settings.draw_days)),
+        Job("engines", WATCH_SECONDS, routed.engines.look),
     )
     if routed.capital is None:
         return jobs
@@ -180,7 +189,13 @@ def build_routing(parts: Parts, book: ChainBook, draws: DrawBook, near: Neighbou
     basis = StakeBasis(book)
     drawing = Draws(identity, near.membership, Asker(identity, near.peers), draws)
     router = PolicyRouter(RouterParts(view, policies, basis, drawing, answerer, near.membership, market, dice))
-    return Routed(RoutedServices(router, drawing, answerer, policies), market, basis, view)
+    return Routed(
+        RoutedServices(router, drawing, answerer, policies),
+        market,
+        basis,
+        view,
+        EngineWatch(parts.backends, meters, parts.clock),
+    )
 
 
 def _market(parts: Parts, book: ChainBook, near: Neighbours, wish: RoutingWish, policies: Policies) -> OffloadMarket:

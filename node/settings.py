@@ -87,6 +87,8 @@ class Settings(BaseModel):
     """How often allotments are looked at."""
     engine_slots: Annotated[int, Field(ge=1)] = 256
     """Sequences one engine runs at once (vLLM's --max-num-seqs)."""
+    draw_days: Annotated[int, Field(ge=1)] = 90
+    """How long draws are kept for auditors."""
     engine_kv_tokens: Annotated[int, Field(ge=1)] = 1_000_000
     """LLM tokens that fit one engine's KV cache (vLLM prints it at start)."""
     registry_seconds: Annotated[float, Field(gt=0)] = 2.0

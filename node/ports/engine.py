@@ -41,6 +41,14 @@ class Engine(Protocol):
         """Whether it would take a request now."""
 
 
+@runtime_checkable
+class Gauged(Protocol):
+    """An engine that may tell its load."""
+
+    async def metrics_page(self) -> str:
+        """Its Prometheus page, "" when it has none. Raises EngineFailed."""
+
+
 class TokenCounter(Protocol):
     """The one billing count for one (tokenizer, template) pair."""
 

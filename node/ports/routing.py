@@ -7,7 +7,7 @@ from typing import Protocol
 from node.core.answers import SignedAnswer
 from node.core.membership.members import Member
 from node.core.messages import Receipt
-from node.core.types import Address, Amount, Bytes32, Signature
+from node.core.types import Address, Amount, Bytes32, Micros, Signature
 from node.ports.engine import Exchange
 
 
@@ -86,6 +86,7 @@ class KeptDraw:
 
     document: str
     signature: Signature
+    made_at: Micros
 
 
 class DrawBook(Protocol):
@@ -96,3 +97,6 @@ class DrawBook(Protocol):
 
     async def load(self, request_id: Bytes32) -> Sequence[KeptDraw]:
         """All rounds of a request, in order."""
+
+    async def purge(self, before: Micros, most: int) -> int:
+        """Forget draws made before a moment, the oldest first, at most so many at once; how many those were."""

@@ -38,6 +38,10 @@ class Backends:
         now = self._clock.monotonic()
         return sorted(backends, key=lambda one: (one.failed_until > now, one.in_flight))
 
+    def engines(self) -> list[Engine]:
+        """Every engine once, whatever it serves."""
+        return list({id(one.engine): one.engine for some in self._by_model.values() for one in some}.values())
+
     def note_failure(self, backend: Backend) -> None:
         """It did not answer."""
         backend.failed_until = self._clock.monotonic() + FAILED_SECONDS

@@ -19,7 +19,7 @@ from node.core.routing.config import ProviderConfig
 from node.core.routing.draw import draw_seed
 from node.core.routing.record import Act, DrawRecord, Step, record_hash
 from node.core.routing.types import RouteRequest, Skip
-from node.core.types import Address, Bytes32
+from node.core.types import Address, Bytes32, Micros
 from node.core.wire import hex_of
 from node.ports.network import Membership
 from node.ports.routing import DrawBook, KeptDraw
@@ -31,6 +31,8 @@ DEEPEST_WALK = 512
 """Providers of the order looked at before giving up."""
 WRITE_AFTER_SECONDS = 0.05
 """The record is signed and written once the request is on its way: its first token does not wait for that."""
+DAY_MICROS = 86_400 * 1_000_000
+PURGE_BITE = 500
 ROUNDS = 3
 """When nobody asked said yes, so many times the next ones of the order are asked."""
 
@@ -160,11 +162,20 @@ class Draws:
     async def _write(self, record: DrawRecord) -> None:
         await asyncio.sleep(WRITE_AFTER_SECONDS)
         document = record.document()
-        kept = KeptDraw(document, self.identity.sign(record_hash(document)))
+        kept = KeptDraw(document, self.identity.sign(record_hash(document)), record.made_at)
         try:
             await self._book.keep(record.request_id, record.round, kept)
         except LedgerUnavailable:
             log.warning("the draw of request %s was not kept", record.request_id.hex())
+
+    async def purge(self, days: int) -> int:
+        """Forget what auditors had `days` days to look at; how many draws. In bites, so that no sale waits long."""
+        before = Micros(self.identity.micros() - days * DAY_MICROS)
+        purged = bite = await self._book.purge(before, PURGE_BITE)
+        while bite == PURGE_BITE:
+            bite = await self._book.purge(before, PURGE_BITE)
+            purged += bite
+        return purged
 
     async def settle(self) -> None:
         """Wait for what is being written."""

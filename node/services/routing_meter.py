@@ -6,6 +6,7 @@ the first event, the time of a whole answer over its tokens, and how many others
 
 from dataclasses import dataclass, field
 
+from node.core.engine_metrics import EngineReport
 from node.core.routing.forecast import build_forecast, idle_finish_seconds
 from node.core.routing.lengths import LengthModel
 from node.core.routing.load import EngineLimits, EngineLoad, Job, Queued, has_room
@@ -17,6 +18,9 @@ FIRST_GUESS = Speed(base=0.02, per_sequence=0.001, per_kv_token=1e-7, prefill_ra
 """Between a small GPU and a small model on a CPU; a few answers correct it."""
 FEWEST_STEPS = 4
 """Shorter answers say nothing about the speed of decoding."""
+REPORT_SECONDS = 5.0
+"""An engine's report is forgotten after this long: better none than an old one."""
+STRANGER_TOKENS = 1_024
 PREFILL_TOKENS = 256
 """Shorter prompts are not bound by computing."""
 
@@ -32,6 +36,19 @@ class Running:
     first_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Load on an engine that did not pass this node: sequences, those waiting, LLM tokens they hold, as of when."""
+
+    running: int = 0
+    waiting: int = 0
+    held: int = 0
+    at: float = float("-inf")
+
+
+NOBODY = Foreign()
+
+
 @dataclass(slots=True)
 class EngineMeter:
     """One engine."""
@@ -40,6 +57,7 @@ class EngineMeter:
     learner: SpeedLearner = field(default_factory=lambda: SpeedLearner(FIRST_GUESS))
     running: dict[int, Running] = field(default_factory=dict)
     _count: int = 0
+    _foreign: Foreign = NOBODY
 
     def begin(self, prompt: int, cap: int, now: float) -> int:
         """A request goes to the engine; the number it is known by from now on."""
@@ -65,6 +83,14 @@ class EngineMeter:
         held = (one.prompt + tokens / 2) * (beside + 1)
         self.learner.observe_steps((now - one.first_at) / (tokens - 1), beside + 1, held)
 
+    def report(self, report: EngineReport, own: int, now: float) -> None:
+        """What the engine says of itself, less what is ours of it: the load that others put on it."""
+        others = max(report.running + report.waiting - own, 0)
+        waiting = min(report.waiting, others)
+        ours = sum(one.prompt for one in self.running.values())
+        held = 0 if report.kv_usage is None else max(int(report.kv_usage * self.limits.kv_room) - ours, 0)
+        self._foreign = Foreign(others - waiting, waiting, held, now)
+
     def load(self, lengths: LengthModel, now: float) -> EngineLoad:
         """The engine's load; how far each answer has come is told by its age and the learnt speed."""
         count, speed = len(self.running), self.learner.speed()
@@ -76,7 +102,18 @@ class EngineMeter:
         jobs = sorted(Job(more, one.prompt + done) for more, done, one in zip(left, made, decoding, strict=True))
         waiting = [one for one in self.running.values() if one.first_at is None]
         queue = [Queued(one.prompt, lengths.remaining(0, one.cap)) for one in waiting]
-        return EngineLoad(jobs, queue, self.limits)
+        return self._with_others(EngineLoad(jobs, queue, self.limits), lengths, now)
+
+    def _with_others(self, load: EngineLoad, lengths: LengthModel, now: float) -> EngineLoad:
+        """Strangers' requests are taken for middling ones, half way through."""
+        foreign = self._foreign
+        if now > foreign.at + REPORT_SECONDS or not foreign.running + foreign.waiting:
+            return load
+        expected = lengths.remaining(0, STRANGER_TOKENS)
+        each = max(foreign.held // max(foreign.running, 1), STRANGER_TOKENS // 2)
+        strangers = [Job(expected / 2, each)] * foreign.running
+        queue = [Queued(STRANGER_TOKENS // 2, expected)] * foreign.waiting
+        return EngineLoad(sorted([*load.jobs, *strangers]), [*load.queue, *queue], load.limits)
 
 
 NOWHERE = Here(forecast=None, idle_finish_seconds=0.0, usage=1.0, in_flight=0, has_slot=False)
@@ -93,7 +130,11 @@ class Meters:
 
     def of(self, backend: Backend) -> EngineMeter:
         """The meter of a backend's engine; several models may share it."""
-        return self._by_engine.setdefault(id(backend.engine), EngineMeter(self.limits))
+        return self.at(backend.engine)
+
+    def at(self, engine: object) -> EngineMeter:
+        """The same, of an engine."""
+        return self._by_engine.setdefault(id(engine), EngineMeter(self.limits))
 
     def best(
         self, usable: list[Backend], prompt: int, cap: int, now: float, *, queued: int = 0

@@ -301,3 +301,26 @@ def test_engine_url__that_is_none__is_bad_config(url: str) -> None:
 def test_engine_url__parts() -> None:
     target = parse_target("http://127.0.0.1:8101/node1/")
     assert (target.host, target.port, target.prefix) == ("127.0.0.1", 8101, "/node1")
+
+
+async def test_metrics_page__shown_missing_or_never_sent__is_text_nothing_or_a_failure() -> None:
+    replies = [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\nvllm:num_requests_running 1\n",
+        b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nwhat?",
+        b"",
+    ]
+
+    async def show(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        assert asked.startswith(b"GET /metrics ")
+        reply = replies.pop(0)
+        writer.write(reply)
+        await (writer.drain() if reply else asyncio.sleep(30))
+
+    async with raw_server(show) as server:
+        engine = HttpEngine(EngineSettings(server.url))
+        assert await engine.metrics_page() == "vllm:num_requests_running 1\n"
+        assert await engine.metrics_page() == ""
+        with pytest.raises(EngineFailed):
+            await engine.metrics_page()
+        engine.close()

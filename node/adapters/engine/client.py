@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from node.adapters.http1 import Connection
+from node.core.engine_metrics import LONGEST_PAGE
 from node.core.errors import BadConfig, EngineFailed
 
 IDLE_SECONDS = 4.0
@@ -86,6 +87,21 @@ class HttpEngine:
             exchange.cancel()
             return False
         return status == 200
+
+    async def metrics_page(self) -> str:
+        """ports.engine.Gauged: GET /metrics, within two seconds and LONGEST_PAGE."""
+        exchange = HttpExchange(self, f"GET {self._target.prefix}/metrics {self._common}\r\n".encode())
+        page = b""
+        try:
+            async with asyncio.timeout(2.0):
+                status = await exchange.start()
+                while (part := await exchange.read()) and len(page) < LONGEST_PAGE:
+                    page += part
+        except TimeoutError as exc:
+            raise EngineFailed("the engine's metrics do not come") from exc
+        finally:
+            exchange.cancel()
+        return page.decode("utf-8", "replace") if status == 200 else ""
 
     def close(self) -> None:
         """Drop the idle connections; those in use end with their answers."""

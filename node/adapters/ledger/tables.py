@@ -204,9 +204,14 @@ draw = Table(
     Column("round", BIGINT, primary_key=True, autoincrement=False),
     Column("document", Text, nullable=False),
     Column("signature", BYTES, CheckConstraint("length(signature) = 65", name="signature"), nullable=False),
+    Column("made_at", BIGINT, nullable=False),
+    Index("ix_draw_made_at", "made_at"),
     sqlite_strict=True,
 )
-"""Every draw, as signed and served: who was passed over and why, whoever was asked, and who was chosen."""
+"""Every draw, as signed and served: who was passed over and why, whoever was asked, and who was chosen.
+
+`made_at`: microseconds; draws are kept for `draw_days`, then purged.
+"""
 
 duel_case = Table(
     "duel_case",
