@@ -28,7 +28,7 @@ class NodeWish:
 
 @dataclass(slots=True)
 class NetMarket(Market):
-    """`proxies`: name -> the port that peers know."""
+    """`proxies`: name -> the port that peers know; a node without one is known by its own."""
 
     proxies: dict[str, int] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class NetMarket(Market):
             *("--context-length", self.plan.context_length, "--max-completion", self.plan.max_completion),
             *("--out", offer),
         )
-        endpoint = f"http://127.0.0.1:{self.proxies[provider.name]}"
+        endpoint = f"http://127.0.0.1:{self._known_port(provider)}"
         self.run(
             f"registration of {provider.name}",
             *("register", "register", "--deployment", self.deployment, "--rpc", self.chain.url),
@@ -91,11 +91,15 @@ class NetMarket(Market):
             *("--offer", offer, "--stake", STAKE, "--mint-dev", "--allow-private", "--yes"),
         )
 
+    def _known_port(self, provider: Provider) -> int:
+        """The one that peers know: its proxy's, or its own."""
+        return self.proxies.get(provider.name, provider.port)
+
     def launch_provider(self, provider: Provider) -> Child:
         """The node with its peers."""
         name, wish = provider.name, self.wishes[provider.name]
         config = self.plan.folder / f"{name}.toml"
-        ports = ", ".join(str(port) for port in self.proxies.values())
+        ports = ", ".join(str(self._known_port(one)) for one in self.providers)
         config.write_text(
             f'offload_wallet = "{self.plan.folder / name}-offload.db"\n'
             f'policy = "{self.policy_file(name)}"\n'

@@ -1,7 +1,9 @@
 """The hostile corpus of `make hostile-endpoints`, and that an honest peer gets through the same checks."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,7 +14,7 @@ from node.adapters.peers import HttpPeers, PeerSettings
 from node.core.errors import EngineFailed, PeerFailed
 from node.core.membership.members import Member
 from node.ports.network import Limits, StreamCall
-from tests.net.hostile import DOMAIN, LIMITS, PRIVATE, PROMPT, SAFE, HostileServer, check_all, member_at
+from tests.net.hostile import DOMAIN, LIMITS, PRIVATE, PROMPT, SAFE, HostileServer, check_all, member_at, proof_reply
 
 JSON = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n" + b'{"a": 1}'
 EVENTS = b'data: {"a":1}\n\ndata: [DONE]\n\n'
@@ -62,6 +64,60 @@ async def test_honest_peer__json_and_stream__get_through(peers: HttpPeers) -> No
         assert PROMPT in server.bodies
     async with HostileServer(reply=STREAM).running() as server:
         assert await whole(peers, at(server)) == EVENTS
+
+
+async def read_to_done(peers: HttpPeers, member: Member) -> None:
+    """As the pay flow does: it hangs up once `[DONE]` is in."""
+    exchange = peers.open_stream(member, CALL)
+    assert await exchange.start() == 200
+    body = b""
+    while not body.endswith(b"[DONE]\n\n"):
+        body += await exchange.read()
+    exchange.cancel()
+    exchange.cancel()
+    await asyncio.sleep(0.3)
+
+
+@asynccontextmanager
+async def keeping_server(after_done: bytes) -> AsyncIterator[tuple[Member, list[bytes]]]:
+    """A peer that keeps its connections; `after_done` comes a moment after `[DONE]`. The list: heads, as they came."""
+    heads: list[bytes] = []
+    serving: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while True:
+                heads.append(await reader.readuntil(b"\r\n\r\n"))
+                if heads[-1].startswith(b"GET"):
+                    writer.write(proof_reply("honest", heads[-1]))
+                    continue
+                await reader.readexactly(len(PROMPT))
+                writer.write(STREAM.removesuffix(b"0\r\n\r\n"))
+                await asyncio.sleep(0.02)
+                writer.write(after_done)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield member_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), heads
+    finally:
+        server.close()
+        tasks = [task for task in serving if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("after_done", "proofs"), [(b"0\r\n\r\n", 1), (b"3\r\n: x\r\n0\r\n\r\n", 3), (b"?", 3)])
+async def test_stream__hung_up_after_done__is_used_again_unproven_if_the_answer_ended_there(
+    peers: HttpPeers, after_done: bytes, proofs: int
+) -> None:
+    async with keeping_server(after_done) as (member, heads):
+        for _ in range(3):
+            await read_to_done(peers, member)
+    assert sum(head.startswith(b"GET") for head in heads) == proofs
+    assert sum(head.startswith(b"POST") for head in heads) == 3
 
 
 async def test_stream__head_and_headers__pass_only_what_is_agreed(peers: HttpPeers) -> None:

@@ -12,6 +12,9 @@ from node.core.errors import EngineFailed, PeerFailed
 from node.ports.network import StreamCall
 
 DONE = b"data: [DONE]"
+END_SECONDS = 1.0
+_FINISHING: set[asyncio.Task[None]] = set()
+"""A task that nobody refers to may vanish."""
 
 
 class PeerStream:
@@ -23,6 +26,7 @@ class PeerStream:
         self._connection: Connection | None = None
         self._dialing: asyncio.Future[Connection] | None = None
         self._is_cancelled = False
+        self._has_ended = False
         self._size = 0
         self._tail = b""
         self._end_at = 0.0
@@ -61,15 +65,23 @@ class PeerStream:
         except BaseException:
             self.cancel()
             raise
+        self._has_ended |= not data
         return data
 
     def cancel(self) -> None:
-        """Close the connection, or stop making one."""
+        """Close the connection, or stop making one. After `[DONE]` only the end of the answer is waited for."""
         self._is_cancelled = True
         if self._dialing is not None:
             self._dialing.cancel()
-        if self._connection is not None and not self._connection.is_complete:
+        if self._connection is None or self._has_ended:
+            return  # what was given back may be somebody else's by now
+        self._has_ended = True
+        if not self._is_at_done():
             self._connection.abort("cancelled")
+            return
+        finishing = asyncio.get_running_loop().create_task(_read_end(self._connection))
+        _FINISHING.add(finishing)
+        finishing.add_done_callback(_FINISHING.discard)
 
     async def _send(self) -> int:
         connection = self._connection = await self._connected()
@@ -100,8 +112,24 @@ class PeerStream:
         self._size += len(data)
         if self._size > self._call.max_bytes:
             raise EngineFailed("a peer's answer has no end")
-        is_events = (self.header("content-type") or "").startswith("text/event-stream")
         if data:
             self._tail = (self._tail + data)[-64:]
-        elif is_events and self._tail.rstrip(b"\r\n").rpartition(b"\n")[2] != DONE:
+        elif self._is_events() and not self._is_at_done():
             raise EngineFailed("a peer's stream ended without [DONE]")
+
+    def _is_events(self) -> bool:
+        return (self.header("content-type") or "").startswith("text/event-stream")
+
+    def _is_at_done(self) -> bool:
+        return self._is_events() and self._tail.rstrip(b"\r\n").rpartition(b"\n")[2] == DONE
+
+
+async def _read_end(connection: Connection) -> None:
+    """What follows `[DONE]` is the end of the answer: with it the connection can be kept, and proven only once."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            rest = await connection.read()
+    except (EngineFailed, TimeoutError):
+        rest = DONE
+    if rest:
+        connection.abort("more than an answer")
