@@ -37,9 +37,9 @@ def enroll(
     delegate: Annotated[str, typer.Option(help="The node's gas key: it may act in duels for you, and nothing else.")],
 ) -> None:
     """From the next epoch on you may be drawn as opponent and judge, and dispatch duels."""
-    hot = parse_address(delegate, "--delegate")
 
     async def act(session: Session) -> None:
+        hot = parse_address(delegate, "--delegate")
         member = await read(session.chain, "member", session.account.address)
         if member["active"] and member["delegate"] == hot:
             return

@@ -45,13 +45,27 @@ class CourtMarket(NetMarket):
 
     def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
         """The same commands inside this process: some fifty of them would each load everything anew."""
-        app = import_module(f"node.cli.{script}").app
-        done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-        if done.exit_code != 0:
-            raise ProcessFailed(f"{title}: {script} ended with {done.exit_code}\n{done.output}")
-        said: dict[str, Any] = json.loads(done.stdout)
+        said = self._said(title, (0,), script, *arguments)
         self.log.append((title, said))
         return said
+
+    def _said(self, title: str, fine: tuple[int, ...], script: str, *arguments: object) -> dict[str, Any]:
+        app = import_module(f"node.cli.{script}").app
+        done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+        if done.exit_code not in fine:
+            raise ProcessFailed(f"{title}: {script} ended with {done.exit_code}\n{done.output}") from done.exception
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+    def audit(self) -> dict[str, Any]:
+        """The whole audit, without the receipts: findings are no failure to run."""
+        reach = ("--deployment", self.deployment, "--rpc", self.chain.url, "--allow-private")
+        return self._said("audit", (0, 1), "audit", "verify", *reach)
+
+    def audit_duel(self, duel: str) -> bool:
+        """One duel derived again; whether it checks."""
+        reach = ("--deployment", self.deployment, "--rpc", self.chain.url)
+        return bool(self._said("audit of a duel", (0, 1), "audit", "duel", duel, *reach)["ok"])
 
     def deploy(self) -> None:
         """A set whose duels are quick."""

@@ -31,6 +31,8 @@ JUDGES = ("judge-1", "judge-2", "judge-3", "judge-4", "judge-5")
 ENGINE_SECONDS, REQUEST_SECONDS, END_SECONDS = 900.0, 300.0, 1800.0
 OPENED = "Opened(bytes32,address,address,address,bytes32,bytes32,bytes32,bytes32,bytes32,uint8,uint32,uint64,uint96)"
 FINALIZED = "Finalized(bytes32,uint8,uint128,uint128,uint128,uint128,uint128)"
+MOST_WAITING = 6
+"""Answered requests whose duel is not open yet, before more are asked."""
 TOPICS = ("a river", "the moon", "bread", "a bridge", "rain", "a library", "iron", "the sea", "a clock", "an orchard")
 
 
@@ -81,10 +83,12 @@ class Run:
 
     async def play(self) -> int:
         """Ask until enough duels are opened; nobody asks when an epoch is about to end. How many were answered."""
-        answered = number = 0
-        while self.count(OPENED) < self.args.duels and number < 3 * self.args.duels:
-            left = self.market.times.epoch - self.chain_time() % self.market.times.epoch
-            if left < self.args.tail:
+        answered = number = epoch = unopened = 0
+        while (opened := self.count(OPENED)) < self.args.duels and number < 3 * self.args.duels:
+            now, length = self.chain_time(), self.market.times.epoch
+            if now // length != epoch:  # what an epoch leaves unopened is dropped
+                epoch, unopened = now // length, answered - opened
+            if length - now % length < self.args.tail or answered - opened - unopened >= MOST_WAITING:
                 await asyncio.sleep(1.0)
                 continue
             answered += await self.ask(number)
@@ -118,11 +122,8 @@ class Run:
     def audited(self) -> tuple[int, int]:
         """(findings about the court in the whole audit, single duels that do not check)."""
         findings = [one for one in self.market.audit()["findings"] if one["code"].startswith(("AUD-08", "AUD-09"))]
-        wrong = 0
-        for log in self.logs(OPENED)[: self.args.singly]:
-            command = ["duel", log["topics"][1], "--deployment", self.market.deployment, "--rpc", self.market.chain.url]
-            wrong += not self.market.run("audit of a duel", "audit", *command)
-        return len(findings), wrong
+        ids = [log["topics"][1] for log in self.logs(OPENED)[: self.args.singly]]
+        return len(findings), sum(not self.market.audit_duel(one) for one in ids)
 
 
 async def main_run(args: argparse.Namespace) -> dict[str, Any]:
