@@ -261,8 +261,9 @@ class RestoreMachine(RuleBasedStateMachine):
         """A client's first request of a generation: its last receipt is newer than the books, or reopens the lane."""
         shown, generation = self.world.shown.get(lane), self.world.generation
         state = self.database.lanes.get(lane)
-        if self.opened(lane) is not None:
-            if shown is not None and shown.generation == generation and shown.seq > self.database.lanes[lane].seq:
+        opened = self.opened(lane)
+        if opened is not None:
+            if shown is not None and shown.generation == generation and shown.seq > opened.seq:
                 done(self.payee.recovery.suspend(generation, ["a client holds a newer receipt"]))
             return
         if shown is not None and shown.generation == generation:
