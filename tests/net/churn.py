@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from node.cli.devmarket.market import ROOT, Client, MarketPlan, Provider
 from node.cli.devmarket.processes import Processes
 from tests.fakes import tiny_tokenizer
 from tests.net.figures import machine, percentile, write_figure
+from tests.net.links import whose
 from tests.net.market import NetMarket, NodeWish
 from tests.net.proxy import Link, Proxy
 
@@ -123,6 +125,11 @@ async def churn(market: NetMarket, proxies: dict[str, Proxy], run: Run, unit: fl
     proxies["node-3"].set(Link.OPEN)
     run.note("node-3 can be reached again")
     await asyncio.sleep(unit)
+    run.note("the link between node-1 and node-5 is cut, each is there for everybody else")
+    _each_way(proxies, ("node-1", "node-5"), Proxy.cut)
+    await asyncio.sleep(unit)
+    _each_way(proxies, ("node-1", "node-5"), Proxy.mend)
+    run.note("the link is mended")
     run.note("node-4 is killed")
     await asyncio.to_thread(market.processes.children["node-4"].kill)
     await asyncio.sleep(unit)
@@ -141,6 +148,12 @@ async def churn(market: NetMarket, proxies: dict[str, Proxy], run: Run, unit: fl
     await asyncio.sleep(unit)
     await restart("node-1")
     await asyncio.sleep(unit)
+
+
+def _each_way(proxies: dict[str, Proxy], link: tuple[str, str], act: Callable[[Proxy, str], None]) -> None:
+    one, other = link
+    act(proxies[one], other)
+    act(proxies[other], one)
 
 
 def build(folder: Path, processes: Processes, proxies: dict[str, int]) -> NetMarket:
@@ -229,7 +242,13 @@ def report(market: NetMarket, run: Run, audit: dict[str, Any]) -> dict[str, Any]
 
 async def main_run(unit: float, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="wwwserve-net-") as temporary, Processes(Path(temporary)) as processes:
-        run, over, proxies = Run(), asyncio.Event(), {name: Proxy(0) for name in NAMES}
+        run, over = Run(), asyncio.Event()
+
+        def identify(port: int) -> str:
+            children = processes.children
+            return whose(port, {name: children[name].popen.pid for name in NAMES if name in children})
+
+        proxies = {name: Proxy(0, identify) for name in NAMES}
         for proxy in proxies.values():
             await proxy.start()
         ports = {name: proxy.port for name, proxy in proxies.items()}

@@ -1,8 +1,14 @@
-"""A TCP proxy before a node's public endpoint: what peers reach it through, and what a test partitions."""
+"""A TCP proxy before a node's public endpoint: what peers reach it through, and what a test partitions.
+
+A whole node, or one link: connections are told apart by who opens them (`identify`, see links.py).
+"""
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from enum import Enum
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Link(Enum):
@@ -16,8 +22,10 @@ class Link(Enum):
 class Proxy:
     """One port in front of another."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, identify: Callable[[int], str] = lambda _: "") -> None:
         self._target = target_port
+        self._identify = identify
+        self._links: dict[str, asyncio.Event] = {}
         self._server: asyncio.Server | None = None
         self._passing = asyncio.Event()
         self._passing.set()
@@ -39,6 +47,20 @@ class Proxy:
         else:
             self._passing.clear()
 
+    def cut(self, source: str) -> None:
+        """Nothing passes from this one any more, nor back; everybody else is served."""
+        self._link_of(source).clear()
+
+    def mend(self, source: str) -> None:
+        """As before."""
+        self._link_of(source).set()
+
+    def _link_of(self, source: str) -> asyncio.Event:
+        if source not in self._links:
+            self._links[source] = asyncio.Event()
+            self._links[source].set()
+        return self._links[source]
+
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
@@ -51,24 +73,28 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._passing.wait()
+            port = writer.get_extra_info("peername")[1]
+            link = self._link_of(await asyncio.to_thread(self._identify, port))
+            await self._pass(link)
             with contextlib.suppress(OSError):
                 there, back = await asyncio.open_connection("127.0.0.1", self._target)
-                await self._both(reader, writer, there, back)
+                await self._both((reader, writer), (there, back), link)
         except asyncio.CancelledError:
             pass
         finally:
             self._tasks.discard(task)
             writer.close()
 
-    async def _both(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        there: asyncio.StreamReader,
-        back: asyncio.StreamWriter,
-    ) -> None:
-        pumps = [asyncio.create_task(self._pump(reader, back)), asyncio.create_task(self._pump(there, writer))]
+    async def _pass(self, link: asyncio.Event) -> None:
+        await self._passing.wait()
+        await link.wait()
+
+    async def _both(self, near: Ends, far: Ends, link: asyncio.Event) -> None:
+        (reader, writer), (there, back) = near, far
+        pumps = [
+            asyncio.create_task(self._pump(reader, back, link)),
+            asyncio.create_task(self._pump(there, writer, link)),
+        ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -77,9 +103,9 @@ class Proxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             back.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(65_536):
-                await self._passing.wait()
+                await self._pass(link)
                 writer.write(piece)
                 await writer.drain()
