@@ -204,6 +204,8 @@ class Answerer:
         if self._identity.me in request.path:
             return Skip.ON_PATH
         outcome = self._outcome_for(name, replace(request, demands=Demands()), asker)
+        if outcome in (Skip.NO_MODEL, Skip.REFUSED_BUSY) and self._view.best(request)[0] is None:
+            return None  # without an engine of its own it is never busy: it may pass it on, within the hop limit
         return outcome if isinstance(outcome, Skip) else None
 
     def standing_rows(self) -> list[ModelBid]:

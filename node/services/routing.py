@@ -108,7 +108,7 @@ class PolicyRouter:
         if self.parts.answerer.path_of(terms.origin_hash) is not None:
             return
         against = self.parts.answerer.takes(asked.models[0], asked)
-        if against is not None and against is not Skip.NO_MODEL:  # without an engine it may go on, within the limit
+        if against is not None:
             raise Overloaded("this node does not take this request of another node", retry_after=1, reason=against)
 
     def wait_for_room(self, one: object) -> asyncio.Event:
