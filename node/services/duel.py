@@ -99,7 +99,7 @@ class Duelling:
         answer = bargain.answer.answer
         if known is None or not is_duel(known[0], answer.request_id, answer.nonce_commit, known[1]):
             return
-        found = await self._second(bargain, keccak(known[0] + answer.request_id + answer.nonce_commit), epoch)
+        found = await self._second(bargain, known[0], epoch)
         if found is None:
             log.info("request %s is not duelled: nobody else serves it", answer.request_id.hex())
             return

@@ -39,7 +39,9 @@ from node.services.duel_ratings import Ratings
 from node.services.duel_seeds import Seeds
 from node.services.judge import Judging
 from node.services.judging import CHAT, LikelihoodJudge
-from tests.differential.duels_world import DuelsWorld
+from tests.differential import duels_world
+from tests.frauds.duel_market import Court as HistoryOf
+from tests.frauds.duel_market import RecordingChain, _plain
 from tests.judging.able import AbleExchange
 
 MODEL = "lab-model"
@@ -183,7 +185,11 @@ class CourtLab:
     """Chain, books, outbox, peers, membership and market of everybody: one thing, since all of it is public here."""
 
     def __init__(self, *, rate: int = 1000) -> None:
-        self.world = DuelsWorld()
+        real, duels_world.DuelsChain = duels_world.DuelsChain, RecordingChain
+        try:
+            self.world = duels_world.DuelsWorld()
+        finally:
+            duels_world.DuelsChain = real
         chain = self.world.chain
         self.court = Court(31337, Address(bytes.fromhex(chain.duels.address[2:])))
         self.block, self.time = self.world.model.block, self.world.model.now
@@ -238,7 +244,18 @@ class CourtLab:
         chain = self.world.chain
         who, to = (to_checksum_address("0x" + one.hex()) for one in (sender, call.to))
         chain.evm.message_call(who, to, call.data, gas=GAS)
-        return [event for log in chain.evm.result.logs if (event := chain._event(log)) is not None]
+        events = [event for log in chain.evm.result.logs if (event := chain._event(log)) is not None]
+        tx = {"from": who.lower(), "to": to.lower(), "input": "0x" + call.data.hex()}
+        for raw in events:
+            role = next(role for role, known in chain.emitters.items() if raw[0] in known)
+            args = {key: _plain(value) for key, value in chain.named(raw).items()}
+            chain.events.append({"contract": role, "name": raw[0], "block": self.block, "args": args, "tx": tx})
+        return events
+
+    def history(self) -> dict[str, Any]:
+        """All that happened, as an auditor would read it from a chain."""
+        self.world.model.block, self.world.model.now = self.block, self.time
+        return HistoryOf.history(SimpleNamespace(world=self.world))  # type: ignore[arg-type]
 
     def _book(self, events: list[tuple[Any, ...]]) -> None:
         for index, raw in enumerate(events):

@@ -4,9 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from node.adapters.keys.sealing import SealedBox
+from node.audit.rpc import Rpc
+from node.audit.verify import Scope, verify
+from node.audit.web import Web
 from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
@@ -17,6 +21,8 @@ from node.core.wire import hex_of
 from node.services.judging import CHAT
 from node.services.probes import Probe, Probes
 from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, ready
+from tests.frauds.auditing import deployment_of, no_pause
+from tests.frauds.serving import Served
 
 
 async def opened(lab: CourtLab, executor: LabNode) -> None:
@@ -364,3 +370,30 @@ async def test_ratings__many_duels__order_the_executors_and_convict_the_bad_one_
     assert quality.factor(executors[2].me, 0.0) == 1.0
     shown = lab.nodes[5].ratings.show()["ratings"]
     assert shown[0]["provider"] == hex_of(executors[0].me)
+
+
+# ------------------------------------------------------------------------------------------------------------ the audit
+async def test_audit__duels_of_the_nodes_own_services__finds_nothing_wrong() -> None:
+    """Draws, opponents, votes, verdicts and money of a won, a tied and a void duel, derived again from chain data."""
+    lab = ready(1.0, 0.0, 1.0)
+    await lab.next_epoch()
+    for number in (0, 2, 0, 2):
+        await lab.offload(lab.nodes[1 + number % 3])
+    await lab.until_over(seconds=40)
+    await lab.offload(lab.nodes[1])
+    await lab.dispatcher.run()
+    lab.mine()
+    lab.dispatcher.store.cases.clear()  # no evidence for this one
+    await lab.until_over(seconds=30)
+    length = (await lab.duels.read_rules()).epoch
+    lab.move(1, length - lab.time % length)
+    await lab.turn(seconds=1)
+    assert {one.state for one in lab.facts.values()} >= {DuelState.FIRST_WON, DuelState.VOIDED}
+    history = lab.history()
+    client = httpx.Client(transport=Served(history).transport())
+    found = verify(
+        deployment_of(history), [Rpc("http://127.0.0.1/rpc", client, no_pause)], Web(client, True, no_pause), Scope()
+    )
+    assert found.court is not None
+    assert len(found.court.duels) == 5
+    assert [(one.code, one.message) for one in found.report.findings] == []
