@@ -38,6 +38,7 @@ class ChainView:
         self._refreshing = asyncio.Lock()
         self._standings: dict[tuple[Address, Address], Standing] = {}
         self._view = PayeeView()
+        self._finalised: int | None = None
         self._head_timestamp: int | None = None
         self._head_seen_at = 0.0
 
@@ -50,6 +51,11 @@ class ChainView:
     def head_age(self) -> float | None:
         """Seconds since the newest booked block; None before the first."""
         return None if self._head_timestamp is None else self._clock.now() - self._head_timestamp
+
+    @property
+    def finalised(self) -> int | None:
+        """The newest block whose allotments and keys count here, as last loaded; None before the first."""
+        return self._finalised
 
     def operator_of(self, generation: int) -> Address:
         """The operator key of a generation as last loaded; zero when there was none."""
@@ -67,6 +73,7 @@ class ChainView:
         view = await self._book.load_payee(self._payee)
         cursor = await self._book.load_cursor()
         self._view = view
+        self._finalised = cursor.finalised if cursor else None
         timestamp = cursor.head.timestamp if cursor else None
         if timestamp != self._head_timestamp:
             self._head_timestamp, self._head_seen_at = timestamp, self._clock.monotonic()

@@ -31,6 +31,7 @@ class Readiness:
             "is_ready": not any(checks.values()),
             "problems": {name: problem for name, problem in checks.items() if problem},
             "head_age_seconds": self.parts.chain.head_age,
+            "finalised_block": self.parts.chain.finalised,
             "generation": view.generation,
             "in_flight": self.serving.in_flight,
             **self.extra(),

@@ -27,6 +27,7 @@ def test_restore__old_backup__refused_recovered_paid_on_and_the_auditor_is_clean
         node = market.start_provider(provider)
         market.prepay()
         market.start_gateway()
+        market.await_cover()
         before = [buy(market, f"first {number}") for number in range(3)]
         assert recover(market, provider, "check")["is_sound"] is True
         backup = tmp_path / "backup.db"

@@ -50,6 +50,7 @@ def test_two_processes__one_database__one_lane_one_killed__the_auditor_is_clean(
         with balanced(provider.port, ports) as balancer:
             market.prepay()
             gateway = market.start_gateway()
+            market.await_cover(*(f"http://127.0.0.1:{port}" for port in ports))
             paid = buy_many(market, "both", 24)
             assert paid == 24
             assert both_have_served(balancer, ports)

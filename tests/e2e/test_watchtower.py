@@ -50,6 +50,7 @@ def test_thaw__node_killed__tower_claims_everything_that_was_pushed(tmp_path: Pa
         node = market.start_provider(provider)
         market.prepay()
         market.start_gateway()
+        market.await_cover()
         owed = int([buy(market, f"words {number}") for number in range(4)][-1]["cumulative"])
         wait_until(node, lambda: held(url, provider) == owed, 120)
         assert market.settlements() == []

@@ -135,3 +135,4 @@ class NetMarket(Market):
         for number, name in enumerate(clients):
             home, others = self.providers[number : number + 1], self.providers[number + 1 :] + self.providers[:number]
             self.start_gateway(self.prepay(name), home if is_loyal else [*home, *others])
+        self.await_cover()

@@ -72,4 +72,5 @@ def build_market(folder: Path, processes: Processes, wish: EngineWish, steps: St
         for provider in market.providers:
             market.await_provider(provider)
         market.start_gateway()
+        market.await_cover()
     return market

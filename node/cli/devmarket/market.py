@@ -3,6 +3,7 @@
 Black box on purpose: it runs the scripts in processes of their own and reads their `--json`; what it shows works.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,12 +11,21 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from node.cli.devmarket.processes import Child, Processes, ProcessFailed, answers_ok, free_port, wait_until
+from node.cli.devmarket.processes import (
+    NO_CERTIFICATES,
+    Child,
+    Processes,
+    ProcessFailed,
+    answers_ok,
+    free_port,
+    wait_until,
+)
 from node.cli.devmarket.rpc import DevChain
 from node.core.hashing import keccak
 
@@ -105,6 +115,8 @@ class Market:
     log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     chain: DevChain = field(default_factory=lambda: DevChain(""))
     clients: list[Client] = field(default_factory=list)
+    prepaid_block: int = 0
+    """Where the newest prepayment is, or a block later."""
 
     @property
     def deployment(self) -> Path:
@@ -224,7 +236,19 @@ class Market:
             *("--amount", PREPAID * len(self.providers), *amounts, "--mint-dev", "--yes"),
         )
         self.clients.append(client)
+        self.prepaid_block = int(self.chain.call("eth_blockNumber"), 16)
         return client
+
+    def await_cover(self, *urls: str) -> None:
+        """Until the nodes (all, unless named) count every prepayment: one that is not final yet buys nothing."""
+        for url in urls or [provider.url for provider in self.providers]:
+            wait_until(self.processes.children["anvil"], partial(self._counts_prepayments, url), READY_SECONDS)
+
+    def _counts_prepayments(self, url: str) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            said = httpx.get(f"{url}/readyz", timeout=5.0, trust_env=False, verify=NO_CERTIFICATES).json()
+            return (said["finalised_block"] or 0) >= self.prepaid_block
+        return False
 
     def gateway_name(self, client: Client) -> str:
         """The name of its process."""

@@ -25,7 +25,7 @@ STOP_SECONDS = 8.0
 """How long a process may take to end after SIGTERM before its group is killed."""
 POLL_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
-_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For plain HTTP: to load the machine's certificates costs more than the whole poll."""
 
 
@@ -144,7 +144,7 @@ def answers_ok(url: str) -> Callable[[], bool]:
 
     def check() -> bool:
         try:
-            return httpx.get(url, timeout=2.0, trust_env=False, verify=_NO_CERTIFICATES).status_code == httpx.codes.OK
+            return httpx.get(url, timeout=2.0, trust_env=False, verify=NO_CERTIFICATES).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
