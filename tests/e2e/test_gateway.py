@@ -14,6 +14,7 @@ from aiohttp import web
 from node.client.carrier import World
 from node.client.gateway.app import Gateway
 from node.client.gateway.guard import Guard
+from node.client.gateway.retries import Answers
 from node.client.over_aiohttp import AiohttpTransport
 from node.client.store import Wallet, WalletWriter
 from node.client.wallet import Limits
@@ -264,6 +265,27 @@ async def test_retry__same_idempotency_key_before_the_first_is_begun__is_served_
     post = (house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers) for _ in range(5))
     statuses = sorted(status for status, _ in await asyncio.gather(*post))
     assert (statuses, house.node.engine_runs, house.node.charged) == ([200, 409, 409, 409, 409], 1, PRICE)
+
+
+@pytest.mark.parametrize("mark", [{"Idempotency-Key": "k1"}, {"x-stainless-retry-count": "1"}])
+async def test_retry__cut_once_then_answered_and_lost__is_never_bought_again(house, mark):
+    """The newest purchase counts: an older one that ended unserved is no reason to buy a third."""
+    await house.open()
+    headers = {"Authorization": f"Bearer {KEY}", **mark}
+    house.node.pause = 30.0
+    first = asyncio.create_task(house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers))
+    while not house.node.posts:  # noqa: ASYNC110 -- the fake announces nothing
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await until(lambda: house.node.hang_ups == 1 and not house.gateway.live())
+    house.node.pause = 0.0
+    status, answer = await house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers)
+    assert (status, house.node.engine_runs, house.node.charged) == (200, 2, PRICE)
+    again = await house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers)
+    assert (*again, house.node.engine_runs, house.node.charged) == (200, answer, 2, PRICE)
+    house.gateway.answers = Answers()  # what a killed gateway forgets
+    status, refusal = await house.raw("POST", "/v1/chat/completions", json=ASK, headers=headers)
+    assert (status >= 400, house.node.engine_runs, house.node.charged) == (True, 2, PRICE), refusal
 
 
 async def test_twins__one_is_done__the_other_is_still_known_as_live(house):

@@ -114,16 +114,20 @@ def held(number: int, state=PurchaseState.OPEN, status=None) -> Held:
     return Held(purchase, Origin("", "", Bytes32(b"0" * 32), "", Seconds(0)), NOTHING, receipt)
 
 
-def test_choose_earlier__prefers_the_newest_unanswered_that_nobody_waits_for():
-    answered, cut, refused = (
+def test_choose_earlier__prefers_the_newest_of_unknown_end_that_nobody_waits_for():
+    answered, cut, refused, unknown = (
         held(1, PurchaseState.DONE, Status.COMPLETE),
         held(2, PurchaseState.DONE, Status.CANCELLED),
-        held(3),
+        held(3, PurchaseState.REFUSED),
+        held(4),
     )
-    assert choose_earlier([answered, cut, refused], ()) == cut
-    assert choose_earlier([answered, cut], {cut.purchase.request_id}) == answered
-    assert choose_earlier([refused], {refused.purchase.request_id}) is None
+    assert choose_earlier([answered, cut, unknown], ()) == unknown
+    assert choose_earlier([answered, unknown], {unknown.purchase.request_id}) == answered
+    assert choose_earlier([unknown], {unknown.purchase.request_id}) is None
+    assert choose_earlier([cut, answered], ()) == cut
     assert choose_earlier([], ()) is None
+    for unserved in (cut, refused):  # tried in vain, then answered: bought again it would be paid twice
+        assert choose_earlier([answered, unserved], ()) == answered
 
 
 def test_answers__old_or_too_many__are_forgotten():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from node.client.books import Held
 from node.client.wallet import PurchaseState
 from node.core.errors import BadRequest
-from node.core.types import Bytes32, Seconds, Status
+from node.core.types import Bytes32, Seconds
 
 RETRY_SECONDS = Seconds(600)
 """A later request with the same body is a new request."""
@@ -70,15 +70,15 @@ def retry_mark(headers: Mapping[str, str]) -> RetryMark:
 
 
 def choose_earlier(found: Sequence[Held], live: Collection[Bytes32]) -> Held | None:
-    """Which purchase a retry means: the newest that nobody waits for and that was not answered, else the newest.
+    """Which purchase a retry means: the newest that nobody waits for and whose end is unknown, else the newest.
 
-    Twins (the same body sent several times on purpose) stay apart: one whose caller still waits is never taken over.
+    `found` is newest first. One that ended unserved never hides a newer one that was answered: that would buy it again
+    (threat P16). Twins (the same body sent several times on purpose) stay apart while the other's caller waits.
     """
     idle = [held for held in found if held.purchase.request_id not in live]
-    unanswered = [held for held in idle if not _is_answered(held)]
-    return next(iter(unanswered or idle), None)
+    undecided = [held for held in idle if not _has_ended(held)]
+    return next(iter(undecided or idle), None)
 
 
-def _is_answered(held: Held) -> bool:
-    is_done = held.purchase.state is PurchaseState.DONE and held.receipt is not None
-    return is_done and held.receipt is not None and held.receipt.status == Status.COMPLETE
+def _has_ended(held: Held) -> bool:
+    return held.receipt is not None or held.purchase.state is PurchaseState.REFUSED
