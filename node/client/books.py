@@ -211,7 +211,7 @@ class Books:
         self._save_spend(spent)
         self._save_state(done)
         self._insert_receipt(receipt, signature, credit, now)
-        self._credit_later(receipt, credit)
+        self._credit_later(receipt, receipt.charge, credit)
         return after
 
     def keep_answer(self, signed: SignedAnswer) -> None:
@@ -244,6 +244,7 @@ class Books:
         self._db.execute(table.update().where(*row).values(credit=credit))
         after = wallet.credit_more(purse, Amount(gained))
         self.save_purse(after)
+        self._credit_later(receipt, Amount(0), Amount(gained))
         return after
 
     def _insert_receipt(self, receipt: Receipt, signature: Signature, credit: Amount, now: Seconds) -> None:
@@ -260,9 +261,9 @@ class Books:
         }
         self._db.execute(hot.ADD_RECEIPT, values)
 
-    def _credit_later(self, receipt: Receipt, credit: Amount) -> None:
+    def _credit_later(self, receipt: Receipt, charge: Amount, credit: Amount) -> None:
         for row in self._db.execute(hot.LATER_PURSES, lane_values(receipt.key)).all():
-            self.save_purse(wallet.credit_later(purse_of(row), receipt.charge, credit))
+            self.save_purse(wallet.credit_later(purse_of(row), charge, credit))
 
     def _neighbours(self, receipt: Receipt) -> tuple[Receipt | None, Receipt | None]:
         here = {**lane_values(receipt.key), "seq": receipt.seq}

@@ -22,9 +22,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.cli.devmarket.processes import free_port
 from node.core.wire import offer_from_json
 from tests.bench import parts, plot
-from tests.bench.gateways import GATEWAYS, Gateway, Running, free_port, install, running, version_of
+from tests.bench.gateways import GATEWAYS, Gateway, Running, install, running, version_of
 from tests.bench.measure import Load, Sample, measure
 from tests.bench.requests import chat_body, write_paid, write_plain
 from tests.bench.targets import Target, targets

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.cli.devmarket.processes import free_port
 from tests.bench.requests import KEY
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wwwserve" / "bench"
@@ -113,12 +113,6 @@ def version_of(gateway: Gateway) -> str:
     python = str(gateway.venv / "bin" / "python")
     code = f"import importlib.metadata as m; print(m.version({gateway.name!r}))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _command(gateway: Gateway, port: int, engine: int, folder: Path) -> list[str]:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import socket
 from dataclasses import replace
 
 import aiohttp
@@ -11,6 +10,7 @@ import openai
 import pytest
 from aiohttp import web
 
+from node.cli.devmarket.processes import free_port
 from node.client.carrier import World
 from node.client.gateway.app import Gateway
 from node.client.gateway.guard import Guard
@@ -25,12 +25,6 @@ from tests.fakes.payers import FakeClock, make_engine, make_payer
 KEY = "wws-test"
 ASK = {"model": MODEL, "messages": [{"role": "user", "content": "one two three"}], "max_tokens": 50}
 PRICE = 3 + 12 * 2
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class House:

@@ -292,6 +292,20 @@ class Payment(RuleBasedStateMachine):
         assert not self.cheated or books.load_purse(self.key).stopped
 
 
+def test_late_recount__of_a_generation_that_has_a_successor__counts_in_both():
+    course = Payment()
+    course.open()
+    first = course.begin_one(1, 0)
+    course.bump()
+    course.begin_one(1, 0)
+    item = course.serve_one(first, 0, Status.CANCELLED, 0)
+    course.receive_one(item, 0.0, False, False)
+    course.receive_one(item, 0.0, True, False)
+    course.bounds_hold()
+    assert course.wallet.run(lambda b: b.load_purse(course.key)).verified == PROMPT
+    course.teardown()
+
+
 Payment.TestCase.settings = settings(
     max_examples=50,
     stateful_step_count=40,

@@ -6,6 +6,7 @@ Knows nothing of chains or nodes.
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -24,6 +25,8 @@ from node.core.errors import Unavailable
 STOP_SECONDS = 8.0
 """How long a process may take to end after SIGTERM before its group is killed."""
 POLL_SECONDS = 0.05
+OWN_PORTS = range(15_000, 32_000)
+"""Below every usual range of ephemeral ports (Linux 32768, macOS and Windows 49152)."""
 PR_SET_PDEATHSIG = 1
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For plain HTTP: to load the machine's certificates costs more than the whole poll."""
@@ -34,10 +37,15 @@ class ProcessFailed(Unavailable):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, and that no system gives to whoever does not ask for it by number.
+
+    A port from the system's own choice may be the end of somebody's connection by the time a slow engine binds it.
+    """
+    while True:
+        port = secrets.choice(OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _die_with_parent() -> None:
