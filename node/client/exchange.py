@@ -154,8 +154,8 @@ def _refused(trade: Trade, reply: Reply) -> Flow[SignedReceipt | None]:
     if said.code in NEEDS_RESYNC and not trade.is_resynced:
         trade.is_resynced = True
         return (yield from _resync(trade, said))
-    if trade.is_unknown and not trade.ask.is_stream and said.code != "stale_terms":
-        yield Sleep(said.retry_after)  # an earlier send of this id may still be on its way to be served
+    if _may_be_served(trade) and said.code != "stale_terms":
+        yield Sleep(said.retry_after)
         return None
     yield from _not_served(trade)
     if said.code in NEEDS_FRESH_TERMS:
@@ -164,6 +164,11 @@ def _refused(trade: Trade, reply: Reply) -> Flow[SignedReceipt | None]:
     if said.code in OWN_FAULT:
         raise NodeRefused(said)
     raise NextProvider(NodeRefused(said))
+
+
+def _may_be_served(trade: Trade) -> bool:
+    """An earlier send of this id may still be on its way: a plain answer nobody reads is charged all the same (P16)."""
+    return trade.is_unknown and not trade.ask.is_stream
 
 
 def _receipt_in(reply: Reply) -> SignedReceipt | None:
@@ -179,6 +184,9 @@ def _resync(trade: Trade, said: Refusal) -> Flow[SignedReceipt | None]:
             yield from reopen(trade)
         return (yield from resync(trade, said.payload))
     except (Refused, PeerFailed) as exc:
+        if _may_be_served(trade):
+            yield Sleep(said.retry_after)
+            return None
         yield from _not_served(trade)
         raise NextProvider(exc) from exc
 

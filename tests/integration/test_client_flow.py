@@ -347,6 +347,14 @@ async def test_same_id__node_says_in_progress__is_sent_again_and_paid_once(bench
     assert (node.engine_runs, node.posts) == (1, 2)
 
 
+async def test_resync__fails_while_an_earlier_send_may_be_served__nobody_else_is_asked(bench):
+    node, other = await bench.node("first"), await bench.node("second")
+    node.faults = {"in_progress_once", "says_too_low"}
+    with pytest.raises(OutcomeUnknown):
+        await bench.client(node, other).complete(CHAT)
+    assert other.posts == 0
+
+
 async def test_resync__node_holds_unknown_reservations__ceiling_rises_once_within_exposure(bench):
     node = await bench.node()
     node.reserved_elsewhere = 500
