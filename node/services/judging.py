@@ -35,11 +35,11 @@ async def ask(engine: Engine, path: str, body: Mapping[str, Any]) -> object:
         exchange.cancel()
         raise
     if status != HTTP_OK:
-        raise EngineFailed("the judging engine refuses", engine_status=status)
+        raise EngineFailed("the engine refuses", engine_status=status)
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
-        raise EngineFailed("the judging engine's reply is not JSON") from exc
+        raise EngineFailed("the engine's reply is not JSON") from exc
 
 
 async def _read_all(exchange: Exchange) -> bytes:
@@ -47,7 +47,7 @@ async def _read_all(exchange: Exchange) -> bytes:
     while raw := await exchange.read():
         reply += raw
         if len(reply) > MOST_REPLY_BYTES:
-            raise EngineFailed("the judging engine's reply has no end")
+            raise EngineFailed("the engine's reply has no end")
     return bytes(reply)
 
 

@@ -1,7 +1,9 @@
 """vLLM 0.32's answers, field by field, as they came from a real one. Values change; names, order and nulls do not."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 FINGERPRINT = "vllm-0.32.0-00000000"
 BUSY = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
@@ -73,6 +75,14 @@ def plain(kind: str, ident: str, model: str, choices: list[Json], counted: Json 
         body["usage"] = counted | {"prompt_tokens_details": more, "completion_tokens_details": None}
     extra = ("prompt_logprobs", "prompt_token_ids", "prompt_text") if chat else ()
     return body | dict.fromkeys((*extra, "kv_transfer_params", "ec_transfer_params", "metrics"))
+
+
+def logprobs(pieces: Sequence[str], listed: int | None) -> Json | None:
+    """Of a chat's tokens: a function of the token alone."""
+    if listed is None:
+        return None
+    rows = [{"token": one, "logprob": -(crc32(one.encode()) % 3000) / 1000, "bytes": [*one.encode()]} for one in pieces]
+    return {"content": [{**row, "top_logprobs": [row][:listed]} for row in rows]}
 
 
 def plain_choice(kind: str, index: int, text: str, finish: str, stop: str | None) -> Json:

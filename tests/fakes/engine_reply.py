@@ -100,6 +100,7 @@ def _plain_body(answer: Answer, model: str) -> bytes:
     extra = " and more" if answer.behaviour.fault == "extra_text" else ""
     choices = [
         bodies.plain_choice(answer.kind, index, "".join(pieces) + extra, answer.finish, answer.stop)
+        | {"logprobs": bodies.logprobs(pieces, answer.listed)}
         for index, pieces in enumerate(answer.pieces)
     ]
     body = json.dumps(bodies.plain(answer.kind, answer.ident, model, choices, answer.usage())).encode()
@@ -115,9 +116,10 @@ def _events(answer: Answer, model: str) -> list[bytes]:
         counted = _running(answer, 0)
         made += [bodies.first_chunk(answer.ident, model, index, counted) for index in range(len(answer.pieces))]
     done = 0
-    for index, text, end, tokens in _parts(answer):
-        done += tokens
+    for index, text, end, part in _parts(answer):
+        done += max(len(part), 1)
         choice = bodies.text_choice(answer.kind, index, text, *end)
+        choice["logprobs"] = bodies.logprobs(part, answer.listed) if part else None
         made.append(bodies.chunk(answer.kind, answer.ident, model, [choice]) | _running(answer, done))
     if answer.options.get("include_usage") and (counted := answer.usage()) is not None:
         details = {"prompt_tokens_details": {"cached_tokens": 0, "created_cache_tokens": 0}}
@@ -126,8 +128,8 @@ def _events(answer: Answer, model: str) -> list[bytes]:
     return [bodies.event(one) for one in made]
 
 
-def _parts(answer: Answer) -> list[tuple[int, str, End, int]]:
-    """(choice, text, end, tokens) in the order of sending, choices taking turns. The end token has no text."""
+def _parts(answer: Answer) -> list[tuple[int, str, End, tuple[str, ...]]]:
+    """(choice, text, end, tokens with a text) in the order of sending, choices taking turns. The end has none."""
     per_event, parts = answer.behaviour.per_event, []
     for place in range(0, max(len(pieces) for pieces in answer.pieces), per_event):
         for index, pieces in enumerate(answer.pieces):
@@ -136,10 +138,10 @@ def _parts(answer: Answer) -> list[tuple[int, str, End, int]]:
             ends_here = is_last and (answer.finish == "length" or answer.stop is not None)
             if part:
                 end = (answer.finish, answer.stop) if ends_here else (None, None)
-                parts.append((index, "".join(part), end, len(part)))
+                parts.append((index, "".join(part), end, part))
             if is_last and not ends_here:
                 more = " and more" if answer.behaviour.fault == "extra_text" else ""
-                parts.append((index, more, ("stop", None), 1))
+                parts.append((index, more, ("stop", None), ()))
     return parts
 
 

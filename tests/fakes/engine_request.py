@@ -40,6 +40,8 @@ class Answer:
     completion_tokens: int
     behaviour: Behaviour
     options: Json
+    listed: int | None
+    """Alternatives beside each token; None: no log-probabilities are asked for."""
 
     @classmethod
     def of(cls, request: web.Request, body: Json, behaviour: Behaviour, speech: Speech, limit: int) -> Self:
@@ -63,6 +65,7 @@ class Answer:
             completion_tokens=sum(len(part) + (1 if finish == "stop" and not word else 0) for part, word in cut),
             behaviour=behaviour,
             options=body.get("stream_options") or {},
+            listed=(body.get("top_logprobs") or 0) if body.get("logprobs") and kind == "chat" else None,
         )
 
     def usage(self, done: int | None = None) -> Json | None:
