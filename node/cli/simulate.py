@@ -6,8 +6,9 @@ Parses arguments and prints; the simulation is in `node/sim`.
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -147,6 +148,7 @@ def reproduce(
             trace=trace,
             quick=quick,
             watch=lambda text: progress.update(task, advance=1, description=text),
+            commit=commit_name(),
         )
         page = room.reproduce(options, chosen)
     typer.echo(f"reproduce: {len(chosen) or len(EXPERIMENT_NAMES)} experiments, seeds 1-{options.seeds}, report {page}")
@@ -156,22 +158,20 @@ def reproduce(
 def bench(
     nodes: Annotated[str, typer.Option(help="Sizes, comma-separated.")] = "10,100,1000,10000",
     requests: Annotated[int, typer.Option(min=0, help="Requests of the largest size; 0: 90 per node.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write scale.json and the figure here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Report to write data/scale-bench.json into (or scale-million.json).")
+    ] = None,
 ) -> None:
     """The scale curve of `adaptive`: CPU time, memory, messages and latency over the number of nodes.
 
     Example: python scripts/simulate.py bench --nodes 1000 --requests 1000000
     """
-    from node.sim.experiments.scale import (  # noqa: PLC0415  # needs matplotlib too
-        MILLION,
-        RATE,
-        measure,
-        scale_section,
-    )
+    from node.sim.experiments.scale import BENCHES, MILLION, RATE, measure  # noqa: PLC0415  # needs matplotlib too
 
     points = []
     for size in (int(part) for part in nodes.split(",")):
-        points.append(measure(size, (requests or 90 * size) / size / RATE))
+        found = measure(size, (requests or 90 * size) / size / RATE)
+        points.append(replace(found, measured=f"make sim-bench, commit {commit_name()}"))
         done = points[-1]
         typer.echo(
             f"{done.nodes:>6} nodes {done.requests:>8} requests: {done.seconds:.1f} CPU s, "
@@ -179,11 +179,9 @@ def bench(
             f"mean latency {done.mean_latency:.2f} s, {done.messages_per_request:.1f} messages/request"
         )
     if out is not None:
-        section = scale_section(points, out)
         (out / "data").mkdir(parents=True, exist_ok=True)
-        name = MILLION if points[-1].requests >= 900_000 else "scale-bench.json"
-        numbers = asdict(points[-1]) if name == MILLION else section.numbers
-        (out / "data" / name).write_text(json.dumps(numbers, indent=1) + "\n")
+        name = BENCHES[len(points) == 1 and points[0].requests >= MILLION]
+        (out / "data" / name).write_text(json.dumps({"points": [asdict(point) for point in points]}, indent=1) + "\n")
     ratio = points[-1].micros_per_request / points[0].micros_per_request
     typer.echo(f"sim-bench: sizes {len(points)}, largest {points[-1].nodes}, cost ratio {ratio:.2f}")
 
@@ -253,6 +251,18 @@ def calibrate(
         f"calibrate: points {len(found.points)}, prefill {found.prefill_rate:.0f} tokens/s, "
         f"mean error of unseen points {mean_of(errors):.1%}"
     )
+
+
+def commit_name() -> str:
+    """What git calls this code; `+` when something in the tree differs from it."""
+    try:
+        told = subprocess.run(
+            ("git", "describe", "--always", "--abbrev=7", "--exclude=*", "--dirty=+"),  # noqa: S607  # the user's git
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (no git here)"
+    return told.stdout.strip()
 
 
 def with_progress(results: Iterator[Done], total: int) -> list[Done]:

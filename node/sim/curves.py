@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from node.sim.compare import Done
-from node.sim.stats import Interval, interval, paired
+from node.sim.stats import Interval, interval, paired, ratio
 
 SWEEP = tuple(float(threshold) for threshold in range(100, 601, 10))
 AREA = tuple(float(threshold) for threshold in range(150, 401, 10))
@@ -29,20 +30,31 @@ def area(done: Done, thresholds: Sequence[float] = AREA) -> float:
     return sum((a + b) / 2 for a, b in pairwise(points)) / (len(points) - 1)
 
 
-def best_ratio(ours: Sequence[Done], single: Sequence[Done]) -> tuple[float, float, Interval]:
-    """(threshold, ratio of mean attainments, paired interval of the difference) where the ratio is largest."""
-    best = (0.0, 0.0)
-    for threshold in SWEEP:
-        base = sum(attainment(done, threshold) for done in single) / len(single)
-        if base < LEAST_SINGLE:
-            continue
-        ratio = sum(attainment(done, threshold) for done in ours) / len(ours) / base
-        best = max(best, (ratio, threshold))
-    ratio, threshold = best
-    difference = paired(
-        [attainment(done, threshold) for done in ours], [attainment(done, threshold) for done in single]
-    )
-    return threshold, ratio, difference
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Attainment against `single` at one threshold: the ratio of the means, the paired difference, over seeds."""
+
+    threshold: float
+    ratio: Interval
+    difference: Interval
+
+
+def gain(ours: Sequence[Done], single: Sequence[Done], threshold: float) -> Gain:
+    """At one threshold, with both intervals."""
+    mine, base = ([attainment(done, threshold) for done in results] for results in (ours, single))
+    return Gain(threshold, ratio(mine, base), paired(mine, base))
+
+
+def best_gain(ours: Sequence[Done], single: Sequence[Done], thresholds: Sequence[float] = SWEEP) -> Gain:
+    """Where the ratio is largest, of the thresholds that `single` attains often enough."""
+    fair = [at for at, share in zip(thresholds, curve(single, thresholds), strict=True) if share >= LEAST_SINGLE]
+    nothing = Gain(0.0, Interval(0.0, 0.0), Interval(0.0, 0.0))
+    return max((gain(ours, single, at) for at in fair), key=lambda found: found.ratio.mean, default=nothing)
+
+
+def surely_better(ours: Sequence[Done], single: Sequence[Done], thresholds: Sequence[float] = SWEEP) -> set[float]:
+    """The thresholds at which the paired interval of the difference lies above zero."""
+    return {threshold for threshold in thresholds if gain(ours, single, threshold).difference.low > 0}
 
 
 def relative(ours: Sequence[Done], base: Sequence[Done], name: str = "mean") -> Interval:

@@ -23,7 +23,11 @@ COLOURS = {
     "adaptive": "#009e73",
 }
 DASHED = {"central-oracle", "central-social"}
-DPI = 90
+DPI = 110
+STYLES = ("-", "--", "-.", ":")
+"""For lines that are no system: told apart without colours too."""
+MARKED_BELOW = 12
+"""A line of so few points shows them."""
 
 Line = tuple[Sequence[float], Sequence[float]]
 
@@ -39,9 +43,10 @@ class Labels:
 
 def draw_lines(axes: Axes, lines: Mapping[str, Line], labels: Labels) -> None:
     """One line a name, in the system's colour when it is a system."""
-    for name, (xs, ys) in lines.items():
-        style = "--" if name in DASHED else "-"
-        axes.plot(xs, ys, style, label=name, color=COLOURS.get(name), linewidth=1.6)
+    for place, (name, (xs, ys)) in enumerate(lines.items()):
+        plain = ("--" if name in DASHED else "-") if name in COLOURS else STYLES[place % len(STYLES)]
+        marker = "o" if len(xs) < MARKED_BELOW else None
+        axes.plot(xs, ys, plain, label=name, color=COLOURS.get(name), linewidth=1.6, marker=marker, markersize=4)
     dress(axes, labels)
 
 
@@ -50,8 +55,10 @@ def draw_bars(axes: Axes, bars: Mapping[str, tuple[float, float]], labels: Label
     names = list(bars)
     colours = [COLOURS.get(name, "#4477aa") for name in names]
     axes.bar(names, [bars[name][0] for name in names], yerr=[bars[name][1] for name in names], color=colours, capsize=3)
-    axes.tick_params(axis="x", labelrotation=35)
     dress(axes, labels)
+    axes.grid(visible=False, axis="x")
+    axes.set_axisbelow(True)
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
 
 
 def dress(axes: Axes, labels: Labels) -> None:

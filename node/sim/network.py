@@ -18,17 +18,22 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A base delay, the extra delay between far places (a square world `spread_seconds` wide), loss, partitions."""
+    """A base delay, the extra delay between far places, loss, partitions.
+
+    Far places: a square world `spread_seconds` wide, or a `matrix` of one-way seconds between regions (node i lives in
+    region i modulo their number), which then is the whole delay.
+    """
 
     base_seconds: float = LAN_SECONDS
     spread_seconds: float = 0.0
     loss: float = 0.0
     clock_skew_seconds: float = 0.0
     partitions: tuple[Partition, ...] = ()
+    matrix: tuple[tuple[float, ...], ...] = ()
 
 
 class Network:
-    """Delays are symmetric and fixed by the seed; losses are thrown per message."""
+    """Delays are fixed by the specification and the seed; losses are thrown per message."""
 
     __slots__ = ("_dice", "_places", "_spec", "messages", "skews")
 
@@ -42,6 +47,8 @@ class Network:
         """One-way delay."""
         if a == b:
             return 0.0
+        if matrix := self._spec.matrix:
+            return matrix[a % len(matrix)][b % len(matrix)]
         if self._spec.spread_seconds == 0.0:
             return self._spec.base_seconds
         (ax, ay), (bx, by) = self._places[a], self._places[b]

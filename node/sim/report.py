@@ -8,6 +8,7 @@ import base64
 import csv
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,14 @@ td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
 h2{border-top:1px solid #ddd;padding-top:1em;margin-top:2em}
 img{max-width:100%}figure{margin:1em 0}figcaption{color:#666;font-size:13px}
 """
+
+
+MARKS = (
+    (re.compile(r"\[([^]]+)\]\(([^)]+)\)"), r"<a href='\2'>\1</a>"),
+    (re.compile(r"\*\*(.+?)\*\*", re.DOTALL), r"<b>\1</b>"),
+    (re.compile(r"\*(.+?)\*", re.DOTALL), r"<em>\1</em>"),
+)
+"""What Markdown our texts use inside a paragraph."""
 
 
 def write_report(sections: Sequence[Section], preface: str, out: Path, order: Sequence[str] = ()) -> None:
@@ -72,10 +81,16 @@ def _rounded(thing: object) -> object:
 def _markdown(sections: Sequence[Section], preface: str) -> str:
     parts = ["# Simulation results\n", preface]
     for section in sections:
-        parts.append(f"## {section.title}\n\n*Answers:* {section.answers}.\n\n{section.text}")
+        parts.append(f"## {section.title}\n\n*Answers:* {section.answers}.\n\n{section.text}\n{_made(section)}\n")
         parts.extend(_markdown_table(table) for table in section.tables)
         parts.extend(f"![{figure.caption}](figures/{figure.name})\n\n{figure.caption}\n" for figure in section.figures)
     return "\n".join(parts)
+
+
+def _made(section: Section) -> str:
+    """Where the figures of a section come from."""
+    seeds = {0: "no seeds: the sums are exact", 1: "seed 1"}.get(section.seeds, f"seeds 1-{section.seeds}")
+    return f"*Made with* {seeds}; {section.made}." if section.made else ""
 
 
 def _markdown_table(table: Table) -> str:
@@ -91,6 +106,7 @@ def _html(sections: Sequence[Section], preface: str, out: Path) -> str:
     for section in sections:
         parts.append(f"<h2 id={section.slug}>{html.escape(section.title)}</h2>")
         parts.append(f"<p><em>Answers: {_text(section.answers)}.</em></p>{_blocks(section.text)}")
+        parts.append(_blocks(_made(section)))
         parts.extend(_html_table(table) for table in section.tables)
         parts.extend(_html_figure(figure, out) for figure in section.figures)
     return "\n".join(parts) + "\n"
@@ -105,9 +121,15 @@ def _html_figure(figure: Figure, out: Path) -> str:
 
 
 def _text(words: str) -> str:
-    """Escaped, with `code` and *emphasis*."""
+    """Escaped, with `code`, *emphasis*, **weight** and [links](to)."""
     pieces = html.escape(words, quote=False).split("`")
-    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+    return "".join(f"<code>{piece}</code>" if index % 2 else _marked(piece) for index, piece in enumerate(pieces))
+
+
+def _marked(words: str) -> str:
+    for mark, told in MARKS:
+        words = mark.sub(told, words)
+    return words
 
 
 def _blocks(text: str) -> str:

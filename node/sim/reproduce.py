@@ -1,6 +1,7 @@
 """All experiments in order, one section each; resumable, because finished runs are kept in a store."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from node.sim.experiments.ablations import ablations
@@ -71,6 +72,10 @@ not given: we compare shares); answer quality itself (win rates are inputs here;
 def reproduce(options: Options, only: Iterable[str] = ()) -> Path:
     """Run the chosen experiments (all by default) and write the report. Raises KeyError for an unknown one."""
     names = list(only) or list(EXPERIMENTS)
-    sections = [EXPERIMENTS[name](options) for name in names]
+    sections = [replace(EXPERIMENTS[name](options), made=_made(options)) for name in names]
     write_report(sections, PREFACE, options.out, list(EXPERIMENTS))
     return options.out / "README.md"
+
+
+def _made(options: Options) -> str:
+    return f"{'shortened runs' if options.quick else 'full length'}, commit `{options.commit}`"

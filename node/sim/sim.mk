@@ -11,9 +11,9 @@ reproduce: setup ## the paper's experiments and ours -> docs/results/ (resumable
 reproduce-quick: setup ## the same tables with fewer seeds (<= 3 minutes) -> build/results-quick/
 	@$(SIMULATE) reproduce $(TRACE_FLAG) --jobs $(JOBS) --quick --out build/results-quick
 
-sim-bench: setup ## simulation cost from 10 to 10,000 nodes, and 1,000 nodes x 1,000,000 requests -> build/sim-bench/
-	@$(SIMULATE) bench --out build/sim-bench
-	@$(SIMULATE) bench --nodes 1000 --requests 1000000 --out build/sim-bench
+sim-bench: setup ## simulation cost from 10 to 10,000 nodes, and 1,000 nodes x 1,000,000 requests -> docs/results/data/
+	@$(SIMULATE) bench --out docs/results
+	@$(SIMULATE) bench --nodes 1000 --requests 1000000 --out docs/results
 
 coalitions: setup ## what attacks on duels earn at every shipped setting
 	@$(SIMULATE) coalitions

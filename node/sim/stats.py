@@ -42,3 +42,13 @@ def interval(numbers: Sequence[float]) -> Interval:
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """Interval of the difference, seed by seed."""
     return interval([a - b for a, b in zip(ours, theirs, strict=True)])
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """Mean of ours over mean of theirs, with the interval that leaving out one seed after another gives (jackknife)."""
+    count, top, bottom = len(ours), sum(ours), sum(theirs)
+    whole = top / bottom if bottom else 0.0
+    if count < 2 or not all(bottom - b for b in theirs):
+        return Interval(whole, 0.0)
+    without = [(top - a) / (bottom - b) for a, b in zip(ours, theirs, strict=True)]
+    return Interval(whole, interval([count * whole - (count - 1) * one for one in without]).half)

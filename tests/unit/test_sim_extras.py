@@ -124,12 +124,17 @@ def test_report__an_experiment_run_alone__keeps_the_others_and_shows_pictures_in
     first = Section(
         "first", "First", "one", "Text with `code`.", (table,), (Figure("f.png", "A line"),), {"n": 0.123456789}
     )
-    write_report([first], "Preface", tmp_path, ["first", "second"])
-    write_report([Section("second", "Second", "two", "More.")], "Preface", tmp_path, ["first", "second"])
+    write_report([first], "Preface with a [link](to.md).", tmp_path, ["first", "second"])
+    told = Section("second", "Second", "two", "**More** and *less*.", seeds=3, made="full length, commit `abc`")
+    write_report([told], "Preface with a [link](to.md).", tmp_path, ["first", "second"])
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "README.md").read_text()
     assert text.index("## First") < text.index("## Second")
     assert "data:image/png;base64," in page
     assert "<code>code</code>" in page
+    assert "<b>More</b> and <em>less</em>" in page
+    assert "<a href='to.md'>link</a>" in page
+    assert "*Made with* seeds 1-3; full length, commit `abc`." in text
+    assert "<em>Made with</em> seeds 1-3; full length, commit <code>abc</code>." in page
     assert (tmp_path / "data" / "first-1.csv").read_text() == "a,b\n1,2\n"
     assert (tmp_path / "data" / "first.json").read_text() == '{"n":0.123457}\n'
 

@@ -9,13 +9,13 @@ import pytest
 from node.sim.backends import Workers
 from node.sim.calibrate import Calibration, Point, Replayed, compare_points, fit, predict_replay
 from node.sim.compare import Done, Job, as_json, by_system, job_key, run_all
-from node.sim.curves import area, attainment, best_ratio, moving_average, relative
+from node.sim.curves import area, attainment, best_gain, moving_average, relative, surely_better
 from node.sim.experiments.admission import overloaded
 from node.sim.experiments.base import Section, Table
 from node.sim.record import Summary, gini, percentile
 from node.sim.report import write_report
 from node.sim.scenario import Scenario, paper_scenario
-from node.sim.stats import interval, paired
+from node.sim.stats import interval, paired, ratio
 from node.sim.workload import (
     SHAREGPT,
     BadTrace,
@@ -180,15 +180,31 @@ def test_attainment__lost_requests__stay_in_the_denominator():
 def test_area_and_ratio__faster_everywhere__is_larger():
     fast, slow = make_done([160.0] * 10), make_done([160.0] * 3 + [500.0] * 7)
     assert area(fast) > area(slow)
-    threshold, ratio, difference = best_ratio([fast, fast], [slow, slow])
-    assert (threshold, ratio) == (490.0, pytest.approx(10 / 3))
-    assert difference.mean == pytest.approx(0.7)
+    best = best_gain([fast, fast], [slow, slow])
+    assert (best.threshold, best.ratio.mean) == (160.0, pytest.approx(10 / 3))
+    assert best.ratio.half == pytest.approx(0.0)
+    assert best.difference.mean == pytest.approx(0.7)
     assert relative([fast], [slow]).mean == pytest.approx(160 / 398 - 1)
 
 
-def test_best_ratio__single_below_a_fifth__is_not_taken():
+def test_best_gain__single_below_a_fifth__is_not_taken():
     never = make_done([999.0] * 10)
-    assert best_ratio([make_done([100.0] * 10)], [never])[1] == 0.0
+    assert best_gain([make_done([100.0] * 10)], [never]).ratio.mean == 0.0
+
+
+def test_surely_better__only_where_every_seed_agrees_well_enough():
+    slow = [make_done([400.0] * 10)] * 3
+    even, uneven = [make_done([290.0] * 10)] * 3, [make_done([290.0] * 9 + [590.0]), make_done([390.0] * 10), slow[0]]
+    assert surely_better(even, slow, (100.0, 300.0, 500.0)) == {300.0}
+    assert surely_better(uneven, slow, (300.0, 500.0)) == set()
+
+
+def test_ratio__by_hand__leaves_out_one_seed_after_another():
+    found = ratio([0.6, 0.8], [0.5, 0.5])
+    pseudo = (2 * 1.4 - 0.8 / 0.5, 2 * 1.4 - 0.6 / 0.5)
+    assert found.mean == pytest.approx(1.4)
+    assert found.half == pytest.approx(interval(pseudo).half)
+    assert ratio([1.0], [2.0]).half == 0.0
 
 
 def test_moving_average__window__by_hand():

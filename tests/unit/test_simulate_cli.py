@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from node.cli.calibrate import EngineUnusable, Plan, measure_engine
-from node.cli.simulate import EXPERIMENT_NAMES, app
+from node.cli.simulate import EXPERIMENT_NAMES, app, commit_name
+from node.sim.experiments.scale import measure, scale_section
 
 pytestmark = pytest.mark.unit
 
@@ -108,6 +109,7 @@ def test_reproduce__one_experiment__writes_the_report(tmp_path):
     result = invoke("reproduce", "--quick", "--only", "coalitions", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "Coalitions against duels" in (tmp_path / "README.md").read_text()
+    assert "Made with* no seeds: the sums are exact; shortened runs, commit `" in (tmp_path / "README.md").read_text()
     assert "coalitions" in EXPERIMENT_NAMES
 
 
@@ -115,7 +117,26 @@ def test_bench__two_small_sizes__ends_with_the_summary_line(tmp_path):
     result = invoke("bench", "--nodes", "2,4", "--requests", 30, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert result.output.strip().splitlines()[-1].startswith("sim-bench: sizes 2, largest 4, cost ratio ")
-    assert (tmp_path / "data" / "scale-bench.json").exists()
+    points = json.loads((tmp_path / "data" / "scale-bench.json").read_text())["points"]
+    assert [point["nodes"] for point in points] == [2, 4]
+    assert all(point["measured"].startswith("make sim-bench, commit ") for point in points)
+
+
+def test_scale_section__kept_benches__stand_beside_this_run(tmp_path):
+    assert invoke("bench", "--nodes", "2", "--requests", 20, "--out", tmp_path).exit_code == 0
+    section = scale_section([measure(3, 2.0), measure(3, 2.0, "paper")], tmp_path)
+    rows = [(row[0], row[1], row[-1].partition(",")[0]) for row in section.tables[0].rows]
+    assert rows == [
+        ("adaptive", "3", "this run"),
+        ("paper", "3", "this run"),
+        ("adaptive", "2", "make sim-bench"),
+    ]
+
+
+def test_commit_name__no_git__is_said_instead(monkeypatch):
+    assert commit_name()
+    monkeypatch.setenv("PATH", "")
+    assert commit_name() == "unknown (no git here)"
 
 
 def stub_engine(status=200, events=40):

@@ -70,5 +70,6 @@ def admission(options: Options) -> Section:
         title="Admission under overload",
         answers="refuse early rather than late",
         text=TEXT,
+        seeds=options.seeds,
         tables=(Table(heading, tuple(rows)),),
     )

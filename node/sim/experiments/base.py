@@ -26,6 +26,7 @@ class Options:
     trace: Path | None
     quick: bool
     watch: Watch
+    commit: str = "an unnamed commit"
 
     def scaled(self, full: int, quick: int) -> int:
         """One of two sizes."""
@@ -50,7 +51,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One experiment's contribution to the report. `numbers` become JSON beside the figures."""
+    """One experiment's contribution to the report. `numbers` become JSON beside the figures.
+
+    `seeds` is how many it used (0: the sums are exact), `made` what else made it, for the reader.
+    """
 
     slug: str
     title: str
@@ -59,6 +63,8 @@ class Section:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     numbers: dict[str, object] = field(default_factory=dict)
+    seeds: int = 0
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)

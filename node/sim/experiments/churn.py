@@ -63,6 +63,7 @@ def churn(options: Options) -> Section:
         text=TEXT,
         tables=(_churn_table(groups), _death_table(deaths)),
         figures=(Figure("churn.png", f"Moving average of latency over {WINDOW} requests, one seed."),),
+        seeds=options.seeds,
         numbers={"churn": as_json(groups), "fail-over": as_json(deaths)},
     )
 
@@ -101,8 +102,10 @@ def _draw(options: Options) -> None:
         recorder = run(churn_scenario(), system, 1).recorder
         points = sorted(zip(recorder.arrivals, recorder.latency, strict=True))
         lines[system] = ([at for at, _ in points], moving_average([latency for _, latency in points], WINDOW))
-    draw_lines(axes[0], lines, Labels("Churn: one of three nodes leaves, another joins", "arrival, s", "latency, s"))
-    for moment in (LEAVES_AT, JOINS_AT):
+    title, unit = "Churn: one of three nodes leaves, another joins", f"mean of {WINDOW} latencies, s"
+    draw_lines(axes[0], lines, Labels(title, "arrival, s", unit))
+    for moment, told in ((LEAVES_AT, "one leaves"), (JOINS_AT, "one joins")):
         axes[0].axvline(moment, color="#999999", linestyle=":")
+        axes[0].annotate(told, (moment, 0.02), xycoords=("data", "axes fraction"), fontsize=8, color="#555555")
     axes[0].legend(fontsize=8)
     save(canvas, options.out / "figures" / "churn.png")

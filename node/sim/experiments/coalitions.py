@@ -223,11 +223,14 @@ def _paper_row(share: float) -> tuple[str, ...]:
     return name, f"{share:.0%}", f"{chance:.2%}", gain, gain, alone, gain, gain, alone, "-", "-", "no appeal"
 
 
+LABELS = Labels("Gain of deciding a verdict", "wrong verdicts appealed, %", f"gain a duel (a request: {REQUEST_FEE})")
+
+
 def _draw(options: Options, curves: dict[str, list[float]]) -> None:
     canvas, axes = panels(1, 1, (6.0, 3.2))
     rates = [100 * rate for rate in APPEAL_RATES]
     lines = {f"{share} of stake": (rates, line) for share, line in curves.items()}
-    draw_lines(axes[0], lines, Labels("Gain of deciding a verdict", "% of wrong verdicts appealed", "units per duel"))
+    draw_lines(axes[0], lines, LABELS)
     axes[0].axhline(0.0, color="#999999", linewidth=0.8)
     axes[0].legend(fontsize=7)
     save(canvas, options.out / "figures" / "coalitions.png")

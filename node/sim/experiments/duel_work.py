@@ -49,6 +49,7 @@ def duel_work(options: Options) -> Section:
         title="Duel rate and number of judges",
         answers="duel-rate (5 / 10 / 25 %) and judge-count ablations (asked for by the reviewers)",
         text=TEXT,
+        seeds=seeds,
         tables=(_cost_table(found, seeds), _judge_table(told), _time_table(options)),
         figures=(Figure("duel_rate.png", "Latency of users over the share of offloads that is duelled."),),
         numbers={
@@ -149,7 +150,7 @@ def _draw(options: Options, found: dict[tuple[str, float, int, int], dict[str, A
             )
             for name in LOADS
         }
-        draw_lines(axis, lines, Labels(f"{key} latency", "% of offloads duelled", "seconds"))
+        draw_lines(axis, lines, Labels(f"{key} latency of users", "offloads duelled, %", "latency, s"))
         axis.set_ylim(bottom=0)
     axes[0].legend(fontsize=7)
     save(canvas, options.out / "figures" / "duel_rate.png")

@@ -5,6 +5,7 @@ import json
 from node.sim.calibrate import Calibration, compare_points, predict_replay
 from node.sim.engine import Engine, Work
 from node.sim.experiments.base import Options, Section, Table
+from node.sim.experiments.engine_points import told_table
 from node.sim.kernel import Kernel
 from node.sim.profiles import FITTED, GPUS, MODELS, EngineProfile, build_profile
 from node.sim.record import mean_of, percentile
@@ -22,9 +23,15 @@ KV_ROOM = (("RTX 3090", 32_000), ("RTX 6000 Ada", 186_000), ("A100", 391_000))
 MEASUREMENT = "engine-cpu.json"
 TEXT = """\
 The simulated engine decodes a batch for a hundred steps; the mean step is compared with the published fit (which
-itself is within 1 % of measured vLLM on the 4090). GPUs without a fit of their own use weights / bandwidth. The
-last table, when present, is our own vLLM on CPU: the step law fitted to half of the measured points, predicted and
-measured at the others.
+itself is within 1 % of measured vLLM on the 4090). GPUs without a fit of their own use weights / bandwidth.
+
+The fourth table is the test: published measurements of real vLLM that nothing was fitted to. Steps and throughput come
+out right to some 5 to 20 %, from 32 streams on up to 30 % too good, and first tokens under load too early: the work of
+the host between steps and the client's own are not modelled, and grow with the number of streams. All systems run on
+the same simulated engines, so comparisons bear it; absolute seconds do not (S1's answers were calibrated to its 200 s).
+
+The last tables are our own vLLM on a CPU (`make calibrate-engine`): the step law fitted to every other measured point,
+predicted and measured at the rest, and a Poisson stretch of unequal requests predicted one by one.
 """
 
 
@@ -48,6 +55,7 @@ def engine_check(options: Options) -> Section:
         Table(("engine", "B", "KV tokens", "published step ms", "simulated", "difference"), tuple(rows)),
         Table(("GPU with Qwen3-8B", "published KV room", "model", "difference"), tuple(rooms)),
         Table(("engine", "fitted base ms", "general rule ms"), tuple(general)),
+        told_table(),
     ]
     measured = options.out / "data" / MEASUREMENT
     if measured.exists():

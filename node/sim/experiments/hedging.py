@@ -50,6 +50,7 @@ def hedging(options: Options) -> Section:
         title="Hedging",
         answers="does sending a late request twice pay",
         text=TEXT,
+        seeds=seeds,
         tables=(Table(heading, tuple(rows)),),
     )
 

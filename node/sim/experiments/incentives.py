@@ -82,6 +82,7 @@ def incentives(options: Options) -> Section:
         answers="requests served by GPU (1717 / 1195 / 1088) and by attention backend (788 / 786 / 426), and credits "
         "over time (figures 11, 12); running requests by stake and acceptance frequency (figure 8, left and middle)",
         text=TEXT,
+        seeds=len(seeds),
         tables=(_served_table(todo, found), _policy_table(policies, running)),
         figures=(
             Figure("credits_by_kind.png", "Requests served over time by kind of provider, one seed (figures 11, 12)."),
@@ -218,6 +219,7 @@ def _draw(
     canvas, axes = panels(len(chosen), 2)
     for axis, (play, answer) in zip(axes, chosen, strict=True):
         lines = {kind: (answer["moments"], line) for kind, line in answer[series].items()}
-        draw_lines(axis, lines, Labels(f"{play.name}, {play.system}", "seconds", unit))
+        draw_lines(axis, lines, Labels(f"{play.name}, {play.system}", "time, s", unit))
+        axis.set_ylim(bottom=0)
         axis.legend(fontsize=7)
     save(canvas, options.out / "figures" / file)

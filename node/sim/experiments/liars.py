@@ -66,6 +66,7 @@ def liars(options: Options) -> Section:
         title="Liars about load, free riders",
         answers="adversaries (asked for by the reviewers); load forgery loses work within 20 requests",
         text=TEXT,
+        seeds=len(seeds),
         tables=(Table(heading, tuple(rows)), _rider_table(options)),
         figures=(
             Figure("liars.png", f"Share of a dispatcher's offloads that go to the slow node (mean of {WINDOW})."),

@@ -93,6 +93,7 @@ def quality(options: Options) -> Section:
         title="Quality incentives",
         answers="win rates .57/.53/.39 and .54/.49/.47, credits that follow quality (figures 6, 9, 10); lazy judges",
         text=TEXT,
+        seeds=options.seeds,
         tables=(Table(heading, tuple(rows)), _sprt_table(options), _judge_table(options)),
         figures=(Figure("quality.png", "Credits by kind over duelled requests (one seed); figures 6, 9 and 10."),),
         numbers={
@@ -242,6 +243,6 @@ def _draw(options: Options, curves: Mapping[str, Mapping[str, Mapping[str, Seque
     shown = [(name, rule, kinds) for name, rules in curves.items() for rule, kinds in rules.items()]
     for axis, (name, rule, kinds) in zip(axes, shown, strict=True):
         lines = {kind: (range(len(line)), moving_average(line, 25)) for kind, line in kinds.items()}
-        draw_lines(axis, lines, Labels(f"{name}, {rule}", "duelled requests", "requests' worth"))
+        draw_lines(axis, lines, Labels(f"{name}, {rule}", "duelled requests", "amount, requests' worth"))
         axis.legend(fontsize=7)
     save(canvas, options.out / "figures" / "quality.png")
