@@ -16,7 +16,7 @@ from node.core.errors import LedgerUnavailable, NotFound
 from node.core.membership.members import Member
 from node.core.routing.candidates import Walk, choose_candidates
 from node.core.routing.config import ProviderConfig
-from node.core.routing.draw import draw_seed
+from node.core.routing.draw import Seats, draw_seed
 from node.core.routing.record import Act, DrawRecord, Step, record_hash
 from node.core.routing.types import RouteRequest, Skip
 from node.core.types import Address, Bytes32, Micros
@@ -59,6 +59,8 @@ class Drawn:
     """What came of a draw: acceptors in drawn order, and every provider looked at."""
 
     basis: Basis
+    seats: Seats | None
+    """None: every candidate is another one, as the paper draws them."""
     heard: list[Heard]
     steps: dict[Address, Step]
 
@@ -79,10 +81,10 @@ class Draws:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def draw(self, basis: Basis, task: DrawTask, count: int) -> Drawn:
-        """Ask the first `count`; if nobody says yes, the next `count`, and so on."""
-        drawn = Drawn(basis, [], {})
+        """Ask who gets the first `count` seats; if nobody says yes, who gets the next, and so on."""
         seed = draw_seed(task.request.request_id, basis.block.hash, self.identity.me)
         order = islice(basis.stakes.order(seed), DEEPEST_WALK)
+        drawn = Drawn(basis, None if task.config.distinct_candidates else Seats(basis.stakes, seed), [], {})
         for _ in range(ROUNDS):
             members = self._walk(order, task, count, drawn)
             if not members:
@@ -112,7 +114,9 @@ class Draws:
                 yield address
 
         walk = Walk(self.identity.me, task.request, task.config, task.know)
-        found = choose_candidates(noted(), walk, count)
+        if drawn.seats is not None:
+            drawn.seats.rise()
+        found = choose_candidates(noted(), walk, count, drawn.seats)
         for skipped in found.skipped:
             drawn.steps[skipped.provider] = Step(skipped.provider, Act.SKIPPED, skipped.reason)
         members = [self._membership.member(address) for address in found.chosen]

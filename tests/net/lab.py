@@ -52,6 +52,7 @@ class NodePlan:
     engine: bool = True
     slots: int = 4
     prices: tuple[int, int] = (100_000, 300_000)
+    stake: int = STAKE
     stub: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,7 +87,7 @@ async def running_net(tokens: Path, folder: Path, plans: list[NodePlan]) -> Asyn
     async with AsyncExitStack() as stack:
         net = Net(FakeMembership(), {})
         lanes = tuple(plan.operator.address for plan in plans)
-        listed = [ProviderView(plan.payee, is_listed=True, stake=Amount(STAKE)) for plan in plans]
+        listed = [ProviderView(plan.payee, is_listed=True, stake=Amount(plan.stake)) for plan in plans]
         for plan in plans:
             net.nodes[plan.name] = await _open(tokens, folder, plan, net, lanes, stack)
         for plan in plans:

@@ -1,17 +1,14 @@
 """Peers that lie or split themselves, against a live dispatcher: what they gain."""
 
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from node.core.bids import ModelBid
-from node.core.hashing import keccak, word
-from node.core.routing.draw import StakeTable, draw_seed
-from node.core.types import Address, Amount, Bytes32
-from tests.net.lab import NetNode, NodePlan, running_net
-from tests.net.test_offload import body, buy
+from node.core.wire import hex_of
+from tests.net.lab import NetNode, NodePlan, running_net, with_settings
+from tests.net.test_offload import body, buy, draws_of
 
 WITHIN = 20
 AFTER = 10
@@ -52,23 +49,6 @@ async def test_liar__claims_to_be_idle_and_fast__loses_its_work_within_twenty_re
         assert not any(served[WITHIN:]), served
 
 
-def test_sybil__one_stake_split_over_twenty_identities__gets_the_same_share_of_first_places() -> None:
-    others = [(Address(keccak(b"other" + word(n))[:20]), Amount(1_000)) for n in range(30)]
-    whole = (Address(b"\x01" * 20), Amount(10_000))
-    parts = [(Address(keccak(b"part" + word(n))[:20]), Amount(500)) for n in range(20)]
-    one, many = StakeTable([*others, whole]), StakeTable([*others, *parts])
-    mine = {address for address, _ in parts}
-    draws = 4_000
-    wins: Counter[str] = Counter()
-    for n in range(draws):
-        seed = draw_seed(Bytes32(keccak(word(n))), Bytes32(b"\x09" * 32), Address(b"\x05" * 20))
-        wins["one"] += next(one.order(seed)) == whole[0]
-        wins["many"] += next(many.order(seed)) in mine
-    fair, noise = 0.25, 4 * (0.25 * 0.75 / draws) ** 0.5
-    assert abs(wins["one"] / draws - fair) < noise
-    assert abs(wins["many"] / draws - fair) < noise
-
-
 async def test_draining_peer__changes_its_settings_live__gets_no_more_work(tokens: Path, tmp_path: Path) -> None:
     plans = [NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back"), NodePlan("spare")]
     async with running_net(tokens, tmp_path, plans) as net:
@@ -81,3 +61,18 @@ async def test_draining_peer__changes_its_settings_live__gets_no_more_work(token
         assert back.stub is not None
         assert len(back.stub.received) == 0
         assert time.monotonic() - began < 120
+
+
+async def test_draw__nearly_all_seats_fall_on_one_provider_that_says_no__the_next_of_the_order_serves(
+    tokens: Path, tmp_path: Path
+) -> None:
+    front = NodePlan("front", engine=False, prices=(200_000, 600_000))
+    refuses = with_settings(blocklist=frozenset({front.payee}))
+    plans = [front, NodePlan("rich", config=refuses, stake=10**9), NodePlan("poor", stake=1)]
+    async with running_net(tokens, tmp_path, plans) as net:
+        reply = await buy(net.nodes["front"], body())
+        assert reply.status_code == 200, reply.text
+        shown = await draws_of(net.nodes["front"], reply.json()["usage"]["cost"]["request_id"])
+        acts = {step["provider"]: step["act"] for step in shown["draws"][0]["record"]["steps"]}
+        assert acts[hex_of(plans[1].payee)] == "refused"
+        assert acts[hex_of(plans[2].payee)] == "chosen"

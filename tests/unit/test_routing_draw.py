@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from node.core.hashing import keccak, word
 from node.core.routing.candidates import Walk, choose_candidates
 from node.core.routing.config import ProviderConfig
-from node.core.routing.draw import StakeTable, draw_seed
+from node.core.routing.draw import Seats, StakeTable, draw_seed
 from node.core.routing.types import Skip
 from node.core.types import Amount
+from tests.net.sybil import measure
 from tests.unit.routing_makers import demand, make_address, make_request
 
 pytestmark = pytest.mark.unit
@@ -133,3 +134,59 @@ def test_choose_candidates__named_providers_only__skips_all_others():
     found = choose_candidates([make_address(2), make_address(3)], walk(request=request), 3)
     assert found.chosen == (make_address(3),)
     assert found.skipped[0].reason is Skip.NOT_NAMED
+
+
+# ---- seats: drawing with replacement along the order ----
+
+
+def asked(table, seed, count, known=None):
+    walked = walk(known=known)
+    return choose_candidates(table.order(seed), walked, count, Seats(table, seed)).chosen
+
+
+def seats_by_definition(rows, seed, count, passed):
+    """Owners of draws with replacement among those that nothing speaks against, once each."""
+    open_rows = [(address, stake) for address, stake in rows if address not in passed]
+    table = StakeTable(open_rows)
+    return frozenset(table.owner_of(seed, number) for number in range(count))
+
+
+def test_seats__three_draws__ask_whom_draws_with_replacement_would_ask():
+    rows = [(make_address(2), Amount(5)), (make_address(3), Amount(3)), (make_address(4), Amount(2))]
+    rows.append((make_address(5), Amount(6)))
+    table, draws, dead = StakeTable(rows), 6_000, {make_address(5): Skip.DEAD}
+    along = Counter(frozenset(asked(table, seed_of(number), 3, dead)) for number in range(draws))
+    plain = Counter(seats_by_definition(rows, seed_of(draws + number), 3, set(dead)) for number in range(draws))
+    assert along.keys() == plain.keys()
+    for group, times in plain.items():
+        assert along[group] == pytest.approx(times, abs=4.5 * (2 * draws * 0.25) ** 0.5)
+
+
+def test_seats__one_provider_alone__has_them_all_and_the_walk_ends():
+    table = make_table(0, 7)
+    assert asked(table, seed_of(1), 3) == (make_address(2),)
+
+
+def test_seats__all_holders_said_no__the_next_are_drawn_among_the_others():
+    table, both, draws = make_table(0, 10_000, 1, 1), 0, 400
+    for number in range(draws):
+        order, seats = table.order(seed_of(number)), Seats(table, seed_of(number))
+        (first,) = choose_candidates(order, walk(), 1, seats).chosen
+        seats.rise()
+        second = choose_candidates(order, walk(), 2, seats).chosen
+        both += first == make_address(2) and len(second) == 2
+        assert second
+    assert both / draws == pytest.approx(0.5, abs=0.12), "two equal ones, two seats"
+
+
+def test_seats__everybody_passed_over__asks_nobody():
+    dead = {make_address(number): Skip.DEAD for number in (2, 3)}
+    assert asked(make_table(0, 7, 8), seed_of(1), 3, dead) == ()
+
+
+def test_sybil__quarter_of_all_stake_in_twenty_names__wins_the_same_share_of_work():
+    one, many = measure(20_000)
+    assert abs(one.share - many.share) < one.noise + many.noise
+    distinct_one, distinct_many = measure(20_000, with_seats=False)
+    gain, noise = distinct_many.share - distinct_one.share, distinct_one.noise + distinct_many.noise
+    assert gain > noise, "the harness must see what splitting gains where every candidate is another one"

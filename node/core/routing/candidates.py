@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from node.core.routing.config import ProviderConfig
+from node.core.routing.draw import Seats
 from node.core.routing.types import RouteRequest, Skip
 from node.core.types import Address
 
@@ -34,18 +35,26 @@ class Walk:
     know: Callable[[Address], Skip | None]
 
 
-def choose_candidates(order: Iterable[Address], walk: Walk, count: int) -> Candidates:
-    """The first `count` of the order that nothing speaks against."""
+def choose_candidates(order: Iterable[Address], walk: Walk, count: int, seats: Seats | None = None) -> Candidates:
+    """The first of the order that nothing speaks against: `count` of them, or with `seats` who gets `count` seats."""
     chosen: list[Address] = []
     skipped: list[Skipped] = []
-    for provider in order:
+    coming = iter(order)
+    while count > 0:
+        if seats is not None and seats.falls_again():
+            count -= 1
+            continue
+        provider = next(coming, None)
+        if provider is None:
+            break
         reason = _reason_to_skip(provider, walk)
+        if seats is not None:
+            seats.note(provider, is_held=reason is None)
         if reason is not None:
             skipped.append(Skipped(provider, reason))
             continue
         chosen.append(provider)
-        if len(chosen) == count:
-            break
+        count -= 1
     return Candidates(tuple(chosen), tuple(skipped))
 
 

@@ -47,6 +47,7 @@ class ProviderConfig:
     accept_frequency: float = 1.0
     target_usage: float = 0.7
     candidates: int = 3
+    distinct_candidates: bool = False
     hop_limit: int = 2
     ask_above_slowdown: float = 1.03
     congestion_weight: float = 1.0
@@ -96,6 +97,7 @@ PAPER = ProviderConfig(
     accept_frequency=0.8,
     target_usage=0.7,
     candidates=3,
+    distinct_candidates=True,
     standing_bids=False,
 )
 """WWW.Serve's published settings (arXiv 2603.20661)."""

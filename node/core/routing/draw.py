@@ -1,12 +1,12 @@
 """The stake-weighted order of all providers for one request, which anyone can re-check (and no one can choose).
 
-The order is successive sampling without replacement, linear in stake, so that splitting a stake over many
-identities gains nothing (D1). Draw number i is keccak(seed || i) reduced by the stake that is left, looked up in
-prefix sums over the providers sorted by address. Building the table is O(n log n) once a snapshot; the first ten
-draws cost microseconds.
+The order is successive sampling without replacement. Draw number i is keccak(seed || i) reduced by the stake that is
+left, looked up in prefix sums over the providers sorted by address. Building the table is O(n log n) once a snapshot;
+the first ten draws cost microseconds. How many of the order are asked is counted in seats drawn with replacement:
+exactly linear in stake, so that splitting a stake over many identities gains nothing (D1).
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
@@ -16,6 +16,9 @@ from node.core.types import Address, Amount, Bytes32
 
 REBUILD_AFTER = 64
 """Draws between two rebuilds of the sums of what is left: keeps the walk over the removed short. Order unaffected."""
+
+
+SEATS_DOMAIN = b"wwwserve seats"
 
 
 def draw_seed(request_id: Bytes32, block_hash: Bytes32, dispatcher: Address) -> Bytes32:
@@ -40,6 +43,11 @@ class StakeTable:
     def total(self) -> Amount:
         """All stake in the table."""
         return Amount(self._sums[-1] if self._sums else 0)
+
+    def stake_of(self, address: Address) -> Amount:
+        """Its stake; it must be in the table."""
+        index = bisect_left(self._addresses, address)
+        return Amount(self._sums[index] - (self._sums[index - 1] if index else 0))
 
     def without(self, excluded: AbstractSet[Address]) -> "StakeTable":
         """The same snapshot less those (for judges: parties and their controllers)."""
@@ -69,6 +77,43 @@ class StakeTable:
             removed.append((start, sums[index] - start, index))
             removed.sort()
             yield addresses[index]
+
+
+class Seats:
+    """The seats of a draw with replacement, for a walk along the order: whether the next falls on a holder again.
+
+    Drawing with replacement is drawing without, and throwing before each new one whether the seat falls on somebody
+    who has one already. Were every candidate another one, a stake in one name could win one seat and in many names
+    several (D1). The order stays whole, whatever the throws.
+    """
+
+    __slots__ = ("_held", "_left", "_seed", "_table", "_throws")
+
+    def __init__(self, table: StakeTable, seed: Bytes32) -> None:
+        self._table = table
+        self._seed = keccak(seed + SEATS_DOMAIN)
+        self._left: int = table.total
+        self._held = 0
+        self._throws = 0
+
+    def falls_again(self) -> bool:
+        """Throw for one seat: True costs it and asks nobody new."""
+        if not self._held:
+            return False
+        point = int.from_bytes(keccak(self._seed + word(self._throws)), "big") % self._left
+        self._throws += 1
+        return point < self._held
+
+    def note(self, address: Address, *, is_held: bool) -> None:
+        """The next of the order was looked at: it has a seat now, or no seat falls on it."""
+        stake = self._table.stake_of(address)
+        self._held += stake if is_held else 0
+        self._left -= 0 if is_held else stake
+
+    def rise(self) -> None:
+        """All who had seats said no: the next seats are drawn among the others."""
+        self._left -= self._held
+        self._held = 0
 
 
 def _locate(sums: list[int], removed: list[tuple[int, int, int]], point: int) -> int:

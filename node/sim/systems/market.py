@@ -8,7 +8,7 @@ from itertools import islice
 
 from node.core.routing.admission import Enquiry, answer_enquiry
 from node.core.routing.candidates import Walk, choose_candidates
-from node.core.routing.draw import draw_seed
+from node.core.routing.draw import Seats, draw_seed
 from node.core.routing.trust import next_record_after_answer, next_record_after_failure, record_with_pending
 from node.core.routing.types import (
     Ask,
@@ -171,8 +171,9 @@ class Market:
         route = self.route_request(request, node)
         walk = Walk(node.address, route, node.config, lambda address: self._know(node, address))
         seed = draw_seed(request.request_id, self.world.block_hash, node.address)
-        order = islice(self.world.stakes().order(seed), DEEPEST_WALK)
-        chosen = choose_candidates(order, walk, count).chosen
+        stakes = self.world.stakes()
+        seats = None if node.config.distinct_candidates else Seats(stakes, seed)
+        chosen = choose_candidates(islice(stakes.order(seed), DEEPEST_WALK), walk, count, seats).chosen
         request.asking = True
         if not chosen:
             self._conclude(Round(node, request, [], 0))
