@@ -20,6 +20,7 @@ from node.services.bids import Answerer
 from tests.lab.fixtures import CHAT
 from tests.lab.node import DOMAIN
 from tests.net.lab import Net, NetNode, NodePlan, running_net, with_settings
+from tests.net.test_adversaries import AFTER, WITHIN, make_liar
 from tests.net.test_offload import body, bought, buy, draws_of
 
 FRONT = NodePlan("front", engine=False, prices=(200_000, 600_000))
@@ -120,3 +121,26 @@ async def bought_as_a_node(node: NetNode, passed: Address) -> Any:
     terms = replace(node.payer.terms(sent, int(time.time()) + 60, 2_000), hops=1, origin_hash=keccak(passed))
     headers = {"PAYMENT-SIGNATURE": node.payer.header(terms).decode()}
     return await node.http.post(CHAT, content=sent, headers=headers)
+
+
+async def test_liar__publishes_standing_bids_of_an_idle_fast_node__loses_its_work_within_twenty_requests(
+    tokens: Path, tmp_path: Path, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, liar = NodePlan("honest"), NodePlan("liar")
+    net = await stack.enter_async_context(running_net(tokens, tmp_path, [FRONT, honest, liar]))
+    seen, stub = Seen(monkeypatch), net.nodes["liar"].stub
+    assert stub is not None
+    make_liar(net.nodes["liar"])
+    stub.order("tokens=8,ttft=1.0,delay=0.1")
+    served = []
+    for _ in range(WITHIN + AFTER):
+        await net.follow()
+        for plan in (honest, liar):
+            announce(net, plan)
+        before = len(stub.received)
+        reply = await buy(net.nodes["front"], body(max_tokens=8))
+        assert reply.status_code == 200, reply.text
+        served.append(len(stub.received) > before)
+    assert seen.questions == 0, "nobody was asked: the standing bids alone were believed"
+    assert any(served), "it was believed at first, or this test shows nothing"
+    assert not any(served[WITHIN:]), served
