@@ -108,6 +108,8 @@ class Duel:
     prize: int
     trial: Trial
     opened: Event
+    model: bytes = b""
+    size: int = 0
     state: int = OPENED
     appellant: bytes = ZERO20
     retrial: Trial | None = None

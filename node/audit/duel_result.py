@@ -39,6 +39,8 @@ class DuelAudit:
             "request_id": hexed(duel.request_id),
             "epoch": duel.trial.epoch,
             "attempt": duel.attempt,
+            "model": hexed(duel.model),
+            "size": duel.size,
             "prize": duel.prize,
             "seed_known": self.is_seed_known,
             "seats": [*seats_of(duel.trial, 0), *(seats_of(duel.retrial, JUDGES) if duel.retrial else [])],

@@ -62,6 +62,7 @@ DUELS_EVENTS = tuple(
         "Opened(bytes32 indexed duelId, address indexed first, address indexed second, address dispatcher, "
         "bytes32 requestId, bytes32 firstAnswer, bytes32 secondAnswer, bytes32 evidenceRoot, bytes32 nonceCommit, "
         "uint8 attempt, uint32 epoch, uint64 drawBlock, uint96 prize)",
+        "Asked(bytes32 indexed duelId, bytes32 indexed model, uint8 size)",
         "Drawn(bytes32 indexed duelId, uint256 seed, uint256 places, uint64 commitEnd)",
         "Committed(bytes32 indexed duelId, uint8 seat, address judge, bytes32 commitment)",
         "Revealed(bytes32 indexed duelId, uint8 seat, address judge, uint8 vote, bytes32 rationaleHash)",

@@ -183,6 +183,12 @@ def _opened(court: Court, event: Event) -> None:
     court.duels[duel.duel_id] = duel
 
 
+def _asked(court: Court, duel: Duel, event: Event) -> None:
+    if duel.model or duel.opened.log.block_number != event.log.block_number:
+        _refuse(court, event, "apart from its opening, or a second time")
+    duel.model, duel.size = event.octets("model"), event.number("size")
+
+
 def _lock(court: Court, event: Event, account: bytes, amount: int) -> None:
     if court.balances.get(account, 0) + court.unnamed < amount:
         _refuse(court, event, f"{hexed(account)} had less than the bond")
@@ -319,6 +325,7 @@ _HANDLERS: Mapping[str, Callable[[Court, Event], None]] = {
     "FaultProven": _fault_proven,
 }
 _STEPS: Mapping[str, Callable[[Court, Duel, Event], None]] = {
+    "Asked": _asked,
     "Drawn": _drawn,
     "Committed": _committed,
     "Revealed": _revealed,

@@ -42,6 +42,9 @@ class DuelFacts:
     first_answer: Bytes32 = ZERO32
     second_answer: Bytes32 = ZERO32
     evidence_root: Bytes32 = ZERO32
+    model: Bytes32 = ZERO32
+    size: int = 0
+    """The request's class (core.quality), on the dispatcher's word; judges see the request."""
     epoch: int = 0
     attempt: int = 0
     prize: Amount = Amount(0)
@@ -65,6 +68,8 @@ def fold_duel(state: DuelFacts, event: ChainEvent) -> DuelFacts:
     match event.name:
         case "Opened":
             state = _opened(event)
+        case "Asked":
+            state = replace(state, model=event.bytes32("model"), size=event.number("size"))
         case "Drawn":
             state = _drawn(state, event)
         case "Committed":

@@ -16,6 +16,7 @@ from node.core.errors import BadVoucher
 from node.core.hashing import address_word, keccak, word
 from node.core.judging.case import Case, answer_text
 from node.core.messages import Answer
+from node.core.quality import size_class
 from node.core.types import Address, Bytes32, Seconds
 from node.core.wire import bytes_of, hex_of
 
@@ -106,9 +107,16 @@ def case_from(raw: bytes, facts: DuelFacts) -> Case:
     sides = ((evidence.first, facts.first_answer), (evidence.second, facts.second_answer))
     for exhibit, named in sides:
         _check(evidence, exhibit.signed.answer, exhibit.choices, named)
+    if size_class(evidence.body) != facts.size:
+        raise BadVoucher("the request is not of the size that the duel was opened with")
+    return case_of(evidence)
+
+
+def case_of(evidence: Evidence) -> Case:
+    """What evidence shows, its proofs aside. Raises BadVoucher for what is not JSON."""
     try:
         fields = json.loads(evidence.body)
-        texts = [answer_text(json.loads(exhibit.choices)) for exhibit, _ in sides]
+        texts = [answer_text(json.loads(one.choices)) for one in (evidence.first, evidence.second)]
     except (ValueError, RecursionError) as exc:
         raise BadVoucher("request or answer is not JSON") from exc
     if not isinstance(fields, dict):

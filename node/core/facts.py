@@ -138,6 +138,7 @@ _SUBJECTS: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "StakeWithdrawn": (Kind.PROVIDER, ("provider",)),
     "Slashed": (Kind.PROVIDER, ("provider",)),
     "Opened": (Kind.DUEL, ("duelId",)),
+    "Asked": (Kind.DUEL, ("duelId",)),
     "Drawn": (Kind.DUEL, ("duelId",)),
     "Committed": (Kind.DUEL, ("duelId",)),
     "Revealed": (Kind.DUEL, ("duelId",)),

@@ -6,7 +6,7 @@ sequential probability ratio test convicts those that lose too often. Both read 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp, log, pi, sqrt
+from math import exp, hypot, log, pi, sqrt
 
 FIRST_SIGMA = 1.0
 """Uncertainty of a newcomer's strength, in natural log-odds of winning."""
@@ -53,6 +53,28 @@ def next_rating(mine: Rating, theirs: Rating, score: float) -> Rating:
     variance = 1.0 / (1.0 / (mine.sigma**2 + DRIFT) + information)
     strength = mine.strength + variance * damping * (score - expected)
     return Rating(strength, sqrt(variance), mine.duels + 1)
+
+
+def pooled(base: Rating, offset: Rating) -> Rating:
+    """A strength that is the sum of two: what holds everywhere, and what a special case adds."""
+    return Rating(base.strength + offset.strength, hypot(base.sigma, offset.sigma), offset.duels)
+
+
+def next_pooled(mine: tuple[Rating, Rating], theirs: Rating, score: float) -> tuple[Rating, Rating]:
+    """Both parts after a duel: the step of their sum, shared by how uncertain each is (partial pooling).
+
+    A Kalman step that forgets how the parts hang together: their sum is thought less certain than it is, never more.
+    """
+    whole = pooled(*mine)
+    after = next_rating(whole, theirs, score)
+    drift = 1.0 + DRIFT / whole.sigma**2
+    step, gone = after.strength - whole.strength, 1.0 - (after.sigma / whole.sigma) ** 2 / drift
+    parts = []
+    for part in mine:
+        share = (part.sigma / whole.sigma) ** 2
+        sigma = part.sigma * sqrt(drift * (1.0 - share * gone))
+        parts.append(Rating(part.strength + share * step, sigma, part.duels + 1))
+    return parts[0], parts[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from node.core.quality import Quality, next_quality
-from node.core.ratings import SprtRule
-from node.core.types import Address
+from node.core.quality import SIZE_NAMES, Quality, Record, Topic, next_quality
+from node.core.ratings import Rating, SprtRule, pooled
+from node.core.types import Address, Bytes32
 from node.core.wire import hex_of
 from node.ports.duels import DuelBook
 
@@ -28,21 +28,21 @@ class Ratings:
                 self.quality = next_quality(self.quality, duel, self.rule)
                 self._read = place
 
-    def factor(self, provider: Address, weight: float) -> float:
+    def factor(self, provider: Address, topic: Topic, weight: float) -> float:
         """See Quality.factor."""
-        return self.quality.factor(provider, weight)
+        return self.quality.factor(provider, topic, weight)
 
     def show(self) -> dict[str, Any]:
-        """Every rated provider, the best first, by the strength it has at least."""
-        rows = sorted(self.quality.ratings.items(), key=lambda one: -one[1].likely_at_least())
-        return {"ratings": [self._row(provider) for provider, _ in rows]}
+        """Every rated provider and model, the best first, by the strength it has at least."""
+        rows = sorted(self.quality.records.items(), key=lambda one: -one[1].rating.likely_at_least())
+        return {"ratings": [_row(provider, model, record) for (provider, model), record in rows]}
 
-    def _row(self, provider: Address) -> dict[str, Any]:
-        rating = self.quality.rating(provider)
-        return {
-            "provider": hex_of(provider),
-            "strength": round(rating.strength, 4),
-            "sigma": round(rating.sigma, 4),
-            "duels": rating.duels,
-            "finding": self.quality.finding(provider).value,
-        }
+
+def _row(provider: Address, model: Bytes32, record: Record) -> dict[str, Any]:
+    sizes = [{"size": SIZE_NAMES[size], **_shown(pooled(*record.parts(size)))} for size in sorted(record.offsets)]
+    names = {"provider": hex_of(provider), "model": hex_of(model)}
+    return {**names, **_shown(record.rating), "finding": record.test.finding.value, "sizes": sizes}
+
+
+def _shown(rating: Rating) -> dict[str, Any]:
+    return {"strength": round(rating.strength, 4), "sigma": round(rating.sigma, 4), "duels": rating.duels}

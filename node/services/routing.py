@@ -13,10 +13,9 @@ from node.core.account import Admission
 from node.core.errors import Overloaded, PeerRefused, WwwserveError
 from node.core.membership.members import Member
 from node.core.messages import ModelOffer, Receipt, Terms
+from node.core.quality import Topic, size_class
 from node.core.routing.standing import Hearing, row_for
-from node.core.routing.trust import (
-    scaled,
-)
+from node.core.routing.trust import scaled
 from node.core.routing.types import (
     Ask,
     Bid,
@@ -75,7 +74,7 @@ class PolicyRouter:
     def __init__(self, parts: RouterParts) -> None:
         self.parts = parts
         self.peers = PeerBook()
-        self.quality: Callable[[Address, float], float] | None = None
+        self.quality: Callable[[Address, Topic, float], float] | None = None
         """What verdicts say of a provider, as a factor on its seconds (core.quality); set where duels are on."""
         self._room: dict[object, asyncio.Event] = {}
 
@@ -96,7 +95,7 @@ class PolicyRouter:
         )
         if terms.hops:
             self._check_takes(asked, terms)
-        route = PolicyRoute(self, asked, quote.model, is_stream=request.is_stream)
+        route = PolicyRoute(self, asked, quote.model, request)
         route.look()
         return route
 
@@ -132,12 +131,13 @@ class PolicyRouter:
 class PolicyRoute:
     """services.routes.Route of one request."""
 
-    def __init__(self, router: PolicyRouter, request: RouteRequest, model: ModelOffer, *, is_stream: bool) -> None:
+    def __init__(self, router: PolicyRouter, request: RouteRequest, model: ModelOffer, asked: Request) -> None:
         self._router = router
         self._parts = router.parts
         self._request = request
         self._model = model
-        self._is_stream = is_stream
+        self._is_stream = asked.is_stream
+        self._topic = Topic(model.model, size_class(asked.body))
         self._clock = router.parts.view.clock
         self._arrived_at = self._clock.monotonic()
         self._tries = 0
@@ -346,7 +346,7 @@ class PolicyRoute:
             return bid
         wished = self._request.demands.quality
         weight = self._parts.policies.config.quality_weight if wished is None else wished
-        return replace(bid, forecast=scaled(bid.forecast, self._router.quality(bid.provider, weight)))
+        return replace(bid, forecast=scaled(bid.forecast, self._router.quality(bid.provider, self._topic, weight)))
 
     def _know(self, address: Address) -> Skip | None:
         if address in self._failed or self._router.peers.record(address).is_avoided(self._clock.monotonic()):

@@ -156,7 +156,7 @@ class DuelsWorld:
         """Opens on both sides."""
         sides = zip((duel.first, duel.second), signers, strict=True)
         made = [self.side(duel.dispatcher, duel.request_id, executor, signer) for executor, signer in sides]
-        opening = (duel.dispatcher, duel.request_id, REQUEST_HASH, MODEL, EVIDENCE, fee, duel.attempt, *made)
+        opening = (duel.dispatcher, duel.request_id, REQUEST_HASH, MODEL, EVIDENCE, fee, duel.attempt, 0, *made)
         key = duel_id(bytes.fromhex(duel.dispatcher[2:]), duel.request_id)
         return self.duels(caller, "open", "open", key, duel, fee, signers, sent=(opening,))
 

@@ -19,6 +19,7 @@ from node.adapters.keys.sealing import SealedBox, seal
 from node.core.answers import SignedAnswer
 from node.core.duel_chain import Court
 from node.core.duel_facts import CourtFacts, DuelFacts, fold_court, fold_duel
+from node.core.duels import Vote
 from node.core.errors import CallReverted, PeerFailed, PeerRefused, WwwserveError
 from node.core.facts import Block, ChainEvent, Cursor
 from node.core.folds import PayeeView
@@ -72,6 +73,7 @@ class MemoryStore:
     cases: dict[Bytes32, KeptCase] = field(default_factory=dict)
     votes: dict[Bytes32, dict[int, KeptVote]] = field(default_factory=dict)
     seeds: dict[int, Bytes32] = field(default_factory=dict)
+    canaries: dict[Bytes32, Vote] = field(default_factory=dict)
 
     async def keep_case(self, case: KeptCase) -> None:
         self.cases.setdefault(case.duel, case)
@@ -91,6 +93,12 @@ class MemoryStore:
 
     async def load_votes(self, duel: Bytes32) -> dict[int, KeptVote]:
         return dict(self.votes.get(duel, {}))
+
+    async def keep_canary(self, duel: Bytes32, verdict: Vote) -> None:
+        self.canaries.setdefault(duel, verdict)
+
+    async def load_canary(self, duel: Bytes32) -> Vote | None:
+        return self.canaries.get(duel)
 
     async def keep_seed(self, epoch: int, seed: Bytes32) -> Bytes32:
         return self.seeds.setdefault(epoch, seed)
@@ -382,11 +390,12 @@ class CourtLab:
             purchase, purchase.body, json.dumps(fields).encode(), receipt, SignedAnswer(answer, signature), salt
         )
 
-    async def offload(self, executor: LabNode, *, flags: int = 0) -> Bargain:
+    async def offload(self, executor: LabNode, *, flags: int = 0, padding: int = 0) -> Bargain:
         """The dispatcher buys an answer for a user, who has it at once; then the duel may begin."""
         member = self.member(executor.me)
         assert member is not None
-        body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": f"q {self.random.random()}"}]})
+        question = f"q {self.random.random()}" + " " * padding
+        body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": question}]})
         purchase = Purchase(member, CHAT, body, ZERO32, 1, flags, Amount(1), Amount(1), Amount(9), 1.0, 1.0)
         bargain = self.answered(purchase)
         self.dispatcher.duelling.note(bargain)

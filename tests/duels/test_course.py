@@ -15,6 +15,7 @@ from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
 from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
+from node.core.quality import SIZE_NAMES, SIZES, Topic
 from node.core.ratings import Finding
 from node.core.types import Amount, Flag, Seconds
 from node.core.wire import hex_of
@@ -297,6 +298,8 @@ async def test_case__anything_changed__is_no_evidence() -> None:
     assert evidence.document() == raw
     swapped = replace(evidence, first=evidence.second, second=evidence.first).document()
     other = replace(evidence, body=b"{}").document()
+    with pytest.raises(BadVoucher, match="size"):
+        case_from(raw, replace(duel, size=1))
     for bent in (swapped, other, b"[]", b"no json"):
         with pytest.raises(BadVoucher):
             case_from(bent, duel)
@@ -362,14 +365,30 @@ async def test_ratings__many_duels__order_the_executors_and_convict_the_bad_one_
         await lab.until_over(seconds=40)
     await lab.nodes[5].ratings.refresh()
     quality = lab.nodes[5].ratings.quality
-    strengths = [quality.rating(one.me).strength for one in executors]
+    topic = Topic(MODEL_ID, 0)
+    strengths = [quality.rating(one.me, topic).strength for one in executors]
     assert strengths == sorted(strengths, reverse=True)
-    assert quality.finding(executors[2].me) is Finding.CONVICTED
-    assert quality.finding(executors[0].me) is not Finding.CONVICTED
-    assert quality.factor(executors[2].me, 0.3) > 1.0 > quality.factor(executors[0].me, 0.3)
-    assert quality.factor(executors[2].me, 0.0) == 1.0
+    findings = [quality.record(one.me, MODEL_ID).test.finding for one in executors]
+    assert findings[2] is Finding.CONVICTED
+    assert findings[0] is not Finding.CONVICTED
+    assert quality.factor(executors[2].me, topic, 0.3) > 1.0 > quality.factor(executors[0].me, topic, 0.3)
+    assert quality.factor(executors[2].me, topic, 0.0) == 1.0
     shown = lab.nodes[5].ratings.show()["ratings"]
-    assert shown[0]["provider"] == hex_of(executors[0].me)
+    assert (shown[0]["provider"], shown[0]["model"]) == (hex_of(executors[0].me), hex_of(MODEL_ID))
+    assert [one["size"] for one in shown[0]["sizes"]] == [SIZE_NAMES[0]]
+    assert shown[0]["sizes"][0]["duels"] == shown[0]["duels"]
+
+
+async def test_open__a_long_request__names_its_model_and_size_on_chain() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    for padding in (0, SIZES[0], SIZES[1]):
+        await lab.offload(lab.nodes[1], padding=padding)
+        await lab.dispatcher.run()
+        lab.mine()
+    assert [(one.model, one.size) for one in lab.facts.values()] == [(MODEL_ID, 0), (MODEL_ID, 1), (MODEL_ID, 2)]
+    await lab.until_over()
+    assert {one.state for one in lab.facts.values()} == {DuelState.FIRST_WON}
 
 
 # ------------------------------------------------------------------------------------------------------------ the audit

@@ -7,18 +7,24 @@ from typing import Any
 import pytest
 
 from node.core.errors import BadConfig, BadRequest
-from node.core.quality import LEAST, MOST, Quality
+from node.core.judging.exact import question_key
+from node.core.quality import LEAST, MOST, NOTHING_KNOWN, Quality, Record, Topic
 from node.core.ratings import Finding, Rating, Sprt
 from node.core.routing.config import BadProviderConfig, build_config
 from node.core.routing.trust import scaled
 from node.core.routing.types import Forecast
-from node.core.types import Address
+from node.core.types import Address, Bytes32
 from node.duelling import duel_jobs, read_answers
 from node.routed import _payer_of
-from node.services.judging import question_key
 from node.services.routing_wishes import parse_wishes
 
 WHO = Address(b"\x01" * 20)
+TOPIC, OTHER_MODEL = Topic(Bytes32(b"\x02" * 32), 0), Bytes32(b"\x03" * 32)
+
+
+def known(rating: Rating, test: Sprt = NOTHING_KNOWN.test) -> Quality:
+    """What verdicts say of WHO with the model of TOPIC."""
+    return Quality({(WHO, TOPIC.model): Record(rating, test=test)})
 
 
 def test_wishes__quality__is_a_share() -> None:
@@ -37,12 +43,13 @@ def test_config__quality_weight__is_a_share() -> None:
 
 def test_factor__newcomer_good_bad_convicted__in_that_sense() -> None:
     good, bad = Rating(2.0, 0.3, 50), Rating(-3.0, 0.3, 50)
-    assert Quality().factor(WHO, 1.0) == 1.0
-    assert Quality({WHO: good}).factor(WHO, 1.0) < 1.0 < Quality({WHO: bad}).factor(WHO, 1.0)
-    assert Quality({WHO: Rating(99.0, 0.1)}).factor(WHO, 1.0) == LEAST
-    convicted = Quality({WHO: good}, {WHO: Sprt(finding=Finding.CONVICTED)})
-    assert convicted.factor(WHO, 0.1) == MOST
-    assert convicted.factor(WHO, 0.0) == 1.0
+    assert Quality().factor(WHO, TOPIC, 1.0) == 1.0
+    assert known(good).factor(WHO, TOPIC, 1.0) < 1.0 < known(bad).factor(WHO, TOPIC, 1.0)
+    assert known(Rating(99.0, 0.1)).factor(WHO, TOPIC, 1.0) == LEAST
+    convicted = known(good, Sprt(finding=Finding.CONVICTED))
+    assert convicted.factor(WHO, TOPIC, 0.1) == MOST
+    assert convicted.factor(WHO, TOPIC, 0.0) == 1.0
+    assert convicted.factor(WHO, Topic(OTHER_MODEL, 0), 1.0) == 1.0, "with another model it is a newcomer"
     assert scaled(Forecast(1.0, 2.0, 3.0), 2.0) == Forecast(2.0, 4.0, 6.0)
 
 

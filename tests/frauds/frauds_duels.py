@@ -29,6 +29,14 @@ def _window():
     return bent("Drawn", commitEnd=end + 1)
 
 
+@story("duel-renamed", "AUD-080", "What a duel was about was told a second time, with another model.")
+def _renamed():
+    history = played()
+    place, asked = next((n, event) for n, event in enumerate(history["events"]) if event["name"] == "Asked")
+    history["events"].insert(place + 1, {**asked, "args": {**asked["args"], "model": "0x" + "66" * 32}})
+    return history
+
+
 @story("duel-judges-picked", "AUD-081", "The seats are not those that the hash of the draw block gives.")
 def _picked():
     history = played()

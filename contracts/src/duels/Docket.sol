@@ -67,6 +67,7 @@ abstract contract Docket is Purse, Seeds {
         _lock(opening.payer, _bond);
         _duels[duelId] = self;
         _emitOpened(duelId, opening, self, firstAnswer, secondAnswer);
+        emit Asked(duelId, opening.model, opening.size);
     }
 
     function _parties(Opening calldata opening) private view returns (Duel memory self) {

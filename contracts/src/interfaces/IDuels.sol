@@ -58,6 +58,7 @@ struct Side {
 /// @notice What a dispatcher opens a duel with. The fields above `first` are common to both answers.
 /// @param attempt Which draw of the second executor this is: those before it could not serve the model.
 /// @param fee What the dispatcher paid for the first answer; a winner never gets more than this.
+/// @param size The class of the request's length, for ratings; judges hold the request and see whether it is true.
 struct Opening {
     address payer;
     bytes32 requestId;
@@ -66,6 +67,7 @@ struct Opening {
     bytes32 evidenceRoot;
     uint128 fee;
     uint8 attempt;
+    uint8 size;
     Side first;
     Side second;
 }
@@ -136,6 +138,8 @@ interface IDuels {
         uint64 drawBlock,
         uint96 prize
     );
+    /// @notice Beside every `Opened`: what ratings are kept by.
+    event Asked(bytes32 indexed duelId, bytes32 indexed model, uint8 size);
     /// @param places The seats' places, 16 bits each, the first seat lowest.
     event Drawn(bytes32 indexed duelId, uint256 seed, uint256 places, uint64 commitEnd);
     event Committed(bytes32 indexed duelId, uint8 seat, address judge, bytes32 commitment);

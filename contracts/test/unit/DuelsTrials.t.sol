@@ -130,6 +130,7 @@ contract DuelsTrialsTest is DuelsFixture {
 
     function test_open__valid__locksTheBondAndWaitsForTheBlock() public {
         Opening memory o = _opening("r");
+        o.size = 2;
         bytes32 duelId = keccak256(abi.encode(dispatcher, o.requestId));
         vm.expectEmit(address(court));
         emit IDuels.Opened(
@@ -147,6 +148,8 @@ contract DuelsTrialsTest is DuelsFixture {
             uint64(block.number) + DELAY,
             uint96(REQUEST_FEE)
         );
+        vm.expectEmit(address(court));
+        emit IDuels.Asked(duelId, o.model, 2);
         assertEq(_open(o), duelId);
         assertEq(court.balances(dispatcher), PURSE - BOND);
         DuelState memory state = court.duel(duelId);

@@ -5,8 +5,10 @@ from typing import Any
 from node.adapters.chain.evm import EvmChain, compact
 from node.core.answers import SignedAnswer
 from node.core.errors import BadConfig
+from node.core.evidence import evidence_from
 from node.core.hashing import keccak
 from node.core.messages import Answer
+from node.core.quality import size_class
 from node.core.transactions import Call
 from node.core.types import Address, Amount, Bytes32, Seconds
 from node.ports.duels import CourtRules, KeptCase, KeptVote, SeedOnChain
@@ -56,6 +58,7 @@ class EvmDuels:
             "evidenceRoot": evidence_root,
             "fee": case.fee,
             "attempt": case.attempt,
+            "size": size_class(evidence_from(case.evidence).body),
             "first": _side(case.first),
             "second": _side(case.second),
         }
