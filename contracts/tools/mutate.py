@@ -24,10 +24,16 @@ from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPLAINED = ROOT / "contracts" / "test" / "mutants.json"
-SOURCES = (
-    "Escrow.sol", "Registry.sol", "escrow/Custody.sol", "escrow/Keys.sol", "escrow/Windows.sol",
-    "libraries/Earnings.sol", "libraries/Messages.sol",
-)  # fmt: skip
+GROUPS = {
+    "escrow": (
+        "Escrow.sol", "Registry.sol", "escrow/Custody.sol", "escrow/Keys.sol", "escrow/Windows.sol",
+        "libraries/Earnings.sol", "libraries/Messages.sol",
+    ),
+    "duels": (
+        "Duels.sol", "duels/Docket.sol", "duels/Faults.sol", "duels/Members.sol", "duels/Purse.sol", "duels/Seeds.sol",
+        "duels/Settings.sol", "duels/Trials.sol", "libraries/StakeTree.sol",
+    ),
+}  # fmt: skip
 SWAPS = (
     (" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "), (" != ", " == "),
     (" + ", " - "), (" - ", " + "), (" * ", " / "), (" / ", " * "), (" += ", " -= "), (" -= ", " += "),
@@ -38,10 +44,13 @@ DELETABLE = re.compile(r"^\s+(require\(|emit |_\w+\(|[\w.\[\]()]+ [-+]?= |\([\w.
 SKIPPED = re.compile(
     r"^\s*(//|/\*|\*|import|pragma|error|event|struct|using|contract|library|abstract|bytes32 internal)"
 )
+RUN = {"escrow": "Test", "duels": "Duels|StakeTree"}
+"""The tests of each group, by contract."""
 NOT_RUN = "GasTest|InvariantsTest|VectorsTest"
 # Long loops that find nothing the short tests beside them do not, and the size of optimized code.
 TOO_LONG = "replayed__isNothingNew|goodRowsPay|codeSize|fitsTheSizeLimit"
-SECONDS = 900
+SECONDS = 3600
+"""A test has a gas limit, so only a machine without room takes so long; it must not count as a kill lightly."""
 LEAST_SCORE = 0.9
 
 
@@ -49,6 +58,7 @@ LEAST_SCORE = 0.9
 class Mutant:
     """One changed line."""
 
+    group: str
     source: str
     line: int
     before: str
@@ -60,31 +70,32 @@ class Mutant:
         return f"{self.source}: {self.before.strip()} -> {self.after.strip() or '(deleted)'}"
 
 
-def _of_line(source: str, number: int, line: str) -> Iterator[Mutant]:
+def _of_line(group: str, source: str, number: int, line: str) -> Iterator[Mutant]:
+    place = (group, source, number, line)
     if SKIPPED.match(line):
         return
     for old, new in SWAPS:
         for found in re.finditer(re.escape(old), line):
             if old == "!" and line[found.end() : found.end() + 1] == "=":
                 continue
-            yield Mutant(source, number, line, line[: found.start()] + new + line[found.end() :])
+            yield Mutant(*place, line[: found.start()] + new + line[found.end() :])
     if (
         DELETABLE.match(line)
         and " memory " not in line.split("=")[0]
         and not re.match(r"^\s+(address|uint\d+|bytes32|bool)\b", line)
     ):
-        yield Mutant(source, number, line, "")
+        yield Mutant(*place, "")
     if line.strip().endswith("nonReentrant {"):
-        yield Mutant(source, number, line, line.replace(" nonReentrant", ""))
+        yield Mutant(*place, line.replace(" nonReentrant", ""))
 
 
-def mutants() -> list[Mutant]:
-    """All of them, in file order."""
+def mutants(group: str) -> list[Mutant]:
+    """All of a group, in file order."""
     found = []
-    for source in SOURCES:
+    for source in GROUPS[group]:
         lines = (ROOT / "contracts" / "src" / source).read_text("utf-8").splitlines()
         for number, line in enumerate(lines):
-            found += list(_of_line(source, number, line))
+            found += list(_of_line(group, source, number, line))
     return found
 
 
@@ -107,11 +118,13 @@ def _copy(into: Path) -> None:
         (into / shared).symlink_to(ROOT / shared)
 
 
-def _forge(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def _forge(folder: Path, tests: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         "node_modules/.bin/forge",
         "test",
         "-q",
+        "--match-contract",
+        tests,
         "--no-match-contract",
         NOT_RUN,
         "--no-match-test",
@@ -132,7 +145,7 @@ def _verdict(folder: Path, mutant: Mutant) -> str:
     lines[mutant.line] = mutant.after
     path.write_text("\n".join(lines) + "\n", "utf-8")
     try:
-        done = _forge(folder, "--fail-fast")
+        done = _forge(folder, RUN[mutant.group], "--fail-fast")
     except subprocess.TimeoutExpired:
         return "killed"
     finally:
@@ -157,24 +170,26 @@ def _report(verdicts: dict[str, str]) -> int:
 def main() -> int:
     """Runs a spread sample of the mutants and prints the score last."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: python contracts/tools/mutate.py --most 40")
-    parser.add_argument("--most", type=int, default=160, help="how many mutants, evenly spread (default 160)")
+    parser.add_argument("--group", choices=GROUPS, action="append", help="only these contracts (default: all)")
+    parser.add_argument("--most", type=int, default=160, help="mutants a group, evenly spread (default 160)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once, each in a copy of its own")
     arguments = parser.parse_args()
-    chosen = _sample(mutants(), arguments.most)
+    groups = arguments.group or list(GROUPS)
+    chosen = [one for group in groups for one in _sample(mutants(group), arguments.most)]
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         folders: SimpleQueue[Path] = SimpleQueue()
         for job in range(arguments.jobs):
-            folders.put(_prepare(Path(name) / str(job)))
+            folders.put(_prepare(Path(name) / str(job), groups))
         with ThreadPoolExecutor(arguments.jobs) as pool:
             verdicts = dict(pool.map(lambda mutant: _try(mutant, folders), chosen))
     return _report(verdicts)
 
 
-def _prepare(folder: Path) -> Path:
+def _prepare(folder: Path, groups: list[str]) -> Path:
     """A copy in which every test passes. Ends the run where they do not: each mutant would look killed."""
     folder.mkdir()
     _copy(folder)
-    baseline = _forge(folder)
+    baseline = _forge(folder, "|".join(RUN[group] for group in groups))
     if baseline.returncode:
         sys.exit(f"{baseline.stdout[-2000:]}{baseline.stderr[-2000:]}\nmutation: the tests fail without a mutant")
     return folder
