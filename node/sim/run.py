@@ -59,7 +59,7 @@ def system_config(system: str) -> ProviderConfig:
         return PAPER
     if system in CENTRAL:
         return replace(OWN_USERS_LAST, policy="single")
-    return replace(OWN_USERS_LAST, policy=system)
+    return replace(OWN_USERS_LAST, policy=system, distinct_candidates=system == "power-of-two")
 
 
 def build_system(world: World, system: str) -> System:

@@ -147,6 +147,20 @@ def test_network__places__give_symmetric_delays_and_self_is_free():
     assert network.seconds(1, 1) == 0.0
 
 
+def test_network__matrix__is_the_delay_between_regions_either_way():
+    network = Network(NetworkSpec(matrix=((0.001, 0.2), (0.3, 0.002))), 4, stream(1, "n"))
+    assert (network.seconds(0, 1), network.seconds(1, 0)) == (0.2, 0.3)
+    assert (network.seconds(0, 2), network.seconds(3, 1), network.seconds(2, 2)) == (0.001, 0.002, 0.0)
+
+
+def test_adaptive__seats__fewer_questions_than_always_three_peers():
+    seats, distinct = (
+        run(make_scenario(), "adaptive", 1, replace(ADAPTIVE, distinct_candidates=always)).summary.messages_per_request
+        for always in (False, True)
+    )
+    assert seats < distinct
+
+
 def test_network__partition_and_loss__stop_messages_and_all_are_counted():
     cut = Network(NetworkSpec(partitions=(Partition(5.0, 9.0, frozenset({0})),)), 2, stream(1, "n"))
     assert [cut.delivers(0, 1, now) for now in (4.0, 5.0, 8.9, 9.0)] == [True, False, False, True]

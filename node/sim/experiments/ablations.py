@@ -29,6 +29,7 @@ VARIANTS = (
     *(Variant(f"paper, target {share:.0%}", "paper", replace(PAPER, target_usage=share)) for share in (0.2, 0.4, 0.6)),
     Variant("adaptive", "adaptive", OURS),
     *(Variant(f"adaptive, {count} bid(s)", "adaptive", replace(OURS, candidates=count)) for count in (1, 2)),
+    Variant("adaptive, always three different peers", "adaptive", replace(OURS, distinct_candidates=True)),
     Variant("adaptive, selfish (no congestion term)", "adaptive", replace(OURS, congestion_weight=0.0)),
     *(
         Variant(f"adaptive, offload {share:.0%}", "adaptive", replace(OURS, offload_frequency=share))
@@ -70,6 +71,7 @@ def ablations(options: Options) -> Section:
         text=TEXT,
         tables=(Table(tuple(heading), tuple(rows)),),
         figures=(Figure("offload_slo.png", "SLO attainment by offload frequency, S1 (figure 8, right)."),),
+        seeds=seeds,
         numbers={name: as_json(groups) for name, groups in runs.items()},
     )
 
@@ -87,5 +89,6 @@ def _draw(options: Options, groups: Mapping[str, list[Done]]) -> None:
         if system == "adaptive":
             lines["offload 100%"] = (SWEEP, curve(groups[system]))
         draw_lines(axis, lines, Labels(system, "latency threshold, s", "SLO attainment"))
+        axis.set_ylim(0, 1.03)
         axis.legend(fontsize=7)
     save(canvas, options.out / "figures" / "offload_slo.png")

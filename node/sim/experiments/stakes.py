@@ -4,7 +4,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from node.core.routing.draw import StakeTable
+from node.core.routing.candidates import Walk, choose_candidates
+from node.core.routing.config import ProviderConfig
+from node.core.routing.draw import Seats, StakeTable
+from node.core.routing.types import RouteRequest
 from node.core.types import Address, Amount, Bytes32
 from node.sim.experiments.base import Options, Section, Table, number, run_many
 from node.sim.profiles import build_profile
@@ -18,11 +21,18 @@ NODES = 16
 SECONDS = 60.0
 JOIN_AT = 20.0
 IDENTITIES = 20
+SEATS = ProviderConfig().candidates
+STRANGER = Address(b"\x03" * 20)
+"""A dispatcher without stake."""
 TEXT = """\
 Sixteen equal RTX 4090, of which only the first four have users, so that most work is offloaded; stakes 1, 2, 4, ...
-in turn, three bids a request. Stake decides who is asked; the best bid decides who serves, so a rich provider is
+in turn, three seats a request. Stake decides who is asked; the best bid decides who serves, so a rich provider is
 asked more often but earns more only as far as it is as fast and as empty as the others it is asked with. `work
 share / stake share` of 1 would be work in proportion to stake.
+
+*Splitting a stake* (D1): seats fall with replacement, so a stake is asked as often in twenty names as in one. What is
+left is that three names may bid beside each other: the last column is the work a provider would get if everybody's bids
+were always equal and the asked drew lots.
 """
 
 
@@ -58,6 +68,7 @@ def stakes(options: Options) -> Section:
         title="Stake and income",
         answers="rich-get-richer and cold start (asked for by the reviewers); Sybil splitting (D1)",
         text=TEXT,
+        seeds=len(seeds),
         tables=(Table(("measure", "value"), rows), _sybil_table(options)),
         numbers={"gini_equal": flat, "gini_unequal": rich, "cold_start_seconds": cold},
     )
@@ -96,25 +107,30 @@ def cold_start(seed: int) -> float:
 
 
 def _sybil_table(options: Options) -> Table:
-    """Seats among the first three of the draw, and share of being first: one identity against twenty."""
+    """Chance of being asked first and at all, bids, and work if all bids were equal: one identity against twenty."""
     draws = options.scaled(20_000, 2_000)
-    whole, split = _sybil(draws, 1), _sybil(draws, IDENTITIES)
-    rows = (
-        ("one identity", number(whole[0], 4), number(whole[1], 4)),
-        (f"{IDENTITIES} identities, same stake in all", number(split[0], 4), number(split[1], 4)),
+    rows = tuple(
+        (name, *(number(figure, 4) for figure in _sybil(draws, identities)))
+        for name, identities in (("one identity", 1), (f"{IDENTITIES} identities, same stake in all", IDENTITIES))
     )
-    return Table(("provider with 10 % of all stake", "share of first places", "seats among the first three"), rows)
+    return Table(("provider with 10 % of all stake", "asked first", "asked", "its bids", "work, equal bids"), rows)
 
 
-def _sybil(draws: int, identities: int) -> tuple[Interval, Interval]:
+def _sybil(draws: int, identities: int) -> tuple[Interval, ...]:
+    """Three seats a request, as the node walks them."""
     mine = {Address(b"\x01" * 19 + bytes([index])) for index in range(identities)}
     rows = [(address, Amount(2_000 // identities)) for address in mine]
     rows.extend((Address(b"\x02" * 19 + bytes([index])), Amount(1_000)) for index in range(18))
     table, dice = StakeTable(rows), stream(1, f"sybil/{identities}")
-    firsts, seats = [], []
+    walk = Walk(STRANGER, RouteRequest(Bytes32(bytes(32)), ("any",), 1, 1), ProviderConfig(), _nothing_against)
+    found: list[tuple[float, ...]] = []
     for _ in range(draws):
-        order = table.order(Bytes32(dice.randbytes(32)))
-        three = [next(order) for _ in range(3)]
-        firsts.append(float(three[0] in mine))
-        seats.append(float(sum(address in mine for address in three)))
-    return interval(firsts), interval(seats)
+        seed = Bytes32(dice.randbytes(32))
+        asked = choose_candidates(table.order(seed), walk, SEATS, Seats(table, seed)).chosen
+        held = sum(address in mine for address in asked)
+        found.append((asked[0] in mine, held > 0, held, held / len(asked)))
+    return tuple(interval([float(figure) for figure in column]) for column in zip(*found, strict=True))
+
+
+def _nothing_against(_: Address) -> None:
+    """Everybody is live, sells the model and answers."""
