@@ -19,6 +19,7 @@ LATER: dict[str, frozenset[str]] = {
     "draws": frozenset({"draw"}),
     "duel_view": frozenset(),
     "duels": frozenset({"duel_case", "duel_vote", "duel_seed"}),
+    "canaries": frozenset({"duel_canary"}),
 }
 """The tables of each revision after the first, in their order."""
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from node.adapters.ledger import Books
 from node.api.duels import DuelServices
 from node.core.duel_chain import Court
 from node.core.errors import BadConfig
-from node.core.judging.exact import READERS
+from node.core.judging.exact import READERS, Known, question_key
 from node.core.types import Amount
 from node.jobs.schedule import Job
 from node.networked import Network
@@ -26,13 +26,14 @@ from node.ports.judging import Judge
 from node.routed import Routed
 from node.services.bids import Identity
 from node.services.duel import Duelling
+from node.services.duel_canaries import Canaries
 from node.services.duel_course import Course
 from node.services.duel_evidence import EvidenceDesk, EvidenceReader
 from node.services.duel_parts import DuelParts
 from node.services.duel_ratings import Ratings
 from node.services.duel_seeds import Seeds
 from node.services.judge import Judging
-from node.services.judging import KnownAnswers, LikelihoodJudge, PairwiseJudge, question_key
+from node.services.judging import KnownAnswers, LikelihoodJudge, PairwiseJudge
 from node.services.parts import Parts
 from node.services.probes import Probe, Probes
 from node.settings import Settings
@@ -89,15 +90,17 @@ def add_duels(
     )
     identity = Identity(me, parts.signer, parts.recover, parts.market.domain, parts.clock)
     course, ratings = Course(shared), Ratings(books.chain)
+    known = read_answers(settings.canaries) if settings.canaries else {}
+    canaries = Canaries(me, books.chain, books.duels, known)
     if routed is not None:
         routed.services.router.quality = ratings.factor
-    dispatching = _dispatching(settings, parts, shared, (network, routed), course)
+    dispatching = _dispatching(settings, parts, shared, (network, routed), (course, canaries))
     judge = _judge_of(settings, stack)
     judging = None
     if judge is not None:
         reader = EvidenceReader(identity, network.membership, network.peers, SealedBox)
         judging = Judging(shared, judge, reader, course, os.urandom)
-    services = DuelServices(EvidenceDesk(shared, identity, seal), ratings)
+    services = DuelServices(EvidenceDesk(shared, identity, seal), ratings, canaries)
     return Duelled(services, dispatching, judging, _probes(settings, parts, network, routed))
 
 
@@ -105,7 +108,10 @@ def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
     """What runs by itself."""
     if duelled is None:
         return ()
-    jobs = [Job("ratings", RATINGS_SECONDS, duelled.services.ratings.refresh)]
+    jobs = [
+        Job("ratings", RATINGS_SECONDS, duelled.services.ratings.refresh),
+        Job("canaries", RATINGS_SECONDS, duelled.services.canaries.refresh),
+    ]
     if duelled.dispatching is not None:
         jobs.append(Job("duels", settings.duel_seconds, duelled.dispatching.run))
     if duelled.judging is not None:
@@ -116,7 +122,11 @@ def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
 
 
 def _dispatching(
-    settings: Settings, parts: Parts, shared: DuelParts, others: tuple[Network, Routed | None], course: Course
+    settings: Settings,
+    parts: Parts,
+    shared: DuelParts,
+    others: tuple[Network, Routed | None],
+    both: tuple[Course, Canaries],
 ) -> Duelling | None:
     network, routed = others
     if routed is None or not settings.duel_rate_per_mille:
@@ -124,7 +134,7 @@ def _dispatching(
     if routed.market.payer.address != shared.me:
         raise BadConfig("to dispatch duels this provider must pay for itself: set offload_payer to the payee's address")
     seeds = Seeds(shared, parts.signer, parts.market.domain, settings.duel_rate_per_mille)
-    dispatching = Duelling(shared, seeds, routed.market, network.membership, course)
+    dispatching = Duelling(shared, seeds, routed.market, network.membership, *both)
     routed.market.watch(dispatching.note)
     return dispatching
 
@@ -143,28 +153,41 @@ def _judge_of(settings: Settings, stack: AsyncExitStack) -> Judge | None:
     return KnownAnswers(judge, read_answers(settings.judge_answers))
 
 
-def read_answers(file: Path) -> Mapping[bytes, tuple[str, str]]:
-    """Known answers: a JSON list of {"question", "kind", "answer"}. Raises BadConfig."""
+def read_answers(file: Path) -> Known:
+    """Known answers by the hash of the question. Raises BadConfig."""
+    return {question_key(f"user: {question}"): (kind, answer) for question, kind, answer in known_rows(file)}
+
+
+def known_rows(file: Path) -> Sequence[tuple[str, str, str]]:
+    """Questions, kinds and answers: a JSON list of {"question", "kind", "answer"}. Raises BadConfig."""
     try:
         rows = orjson.loads(file.read_bytes())
-        found = {question_key(f"user: {row['question']}"): (row["kind"], row["answer"]) for row in rows}
+        found = [(str(row["question"]), str(row["kind"]), str(row["answer"])) for row in rows]
     except (OSError, orjson.JSONDecodeError, TypeError, KeyError) as exc:
         raise BadConfig(f"{file} is not a JSON list of objects with question, kind and answer") from exc
-    if wrong := {kind for kind, _ in found.values()} - READERS.keys():
-        raise BadConfig(f"{file}: kinds of answers are {', '.join(READERS)}, not {', '.join(sorted(map(str, wrong)))}")
+    if wrong := {kind for _, kind, _ in found} - READERS.keys():
+        raise BadConfig(f"{file}: kinds of answers are {', '.join(READERS)}, not {', '.join(sorted(wrong))}")
     return found
 
 
+def probe_questions(settings: Settings) -> Sequence[str]:
+    """What probes ask: the operator's questions, and those whose answers it knows. Raises BadConfig for empty files."""
+    questions = [question for question, *_ in known_rows(settings.canaries)] if settings.canaries else []
+    if settings.probe_questions is not None:
+        try:
+            lines = settings.probe_questions.read_text(encoding="utf-8").splitlines()
+        except OSError as exc:
+            raise BadConfig(f"cannot read {settings.probe_questions}: {exc.strerror}") from exc
+        questions += [line.strip() for line in lines if line.strip()]
+    if not questions and (named := settings.probe_questions or settings.canaries):
+        raise BadConfig(f"{named} holds no question")
+    return questions
+
+
 def _probes(settings: Settings, parts: Parts, network: Network, routed: Routed | None) -> Probes | None:
-    if settings.probe_questions is None or routed is None:
+    questions = probe_questions(settings)
+    if routed is None or not questions:
         return None
-    try:
-        lines = settings.probe_questions.read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
-        raise BadConfig(f"cannot read {settings.probe_questions}: {exc.strerror}") from exc
-    questions = [line.strip() for line in lines if line.strip()]
-    if not questions:
-        raise BadConfig(f"{settings.probe_questions} holds no question: one a line")
     model = parts.offers.current().models[0]
     probe = Probe(
         model=model.name,

@@ -110,6 +110,8 @@ class Settings(BaseModel):
     """JSON file of questions whose answers are known: compared exactly, before any model is asked."""
     probe_questions: Path | None = None
     """Text file, a question a line: asked of peers now and then as if they were offloads, so that they are duelled."""
+    canaries: Path | None = None
+    """JSON file of questions whose answers are known, for probes: judges' votes on such duels tell who is lazy."""
     probe_seconds: Annotated[float, Field(gt=0)] = 600.0
     probe_tokens: Annotated[int, Field(ge=1)] = 128
     log_level: str = "INFO"

@@ -1,4 +1,4 @@
-"""What judges and the curious ask of duels: sealed evidence for drawn judges, ratings for everybody. Parses."""
+"""What judges and the curious ask of duels: sealed evidence for drawn judges; ratings, judges' care for all. Parses."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Request
 
 from node.core.errors import BadRequest, TooLarge
+from node.services.duel_canaries import Canaries
 from node.services.duel_evidence import EVIDENCE_PATH, EvidenceDesk
 from node.services.duel_ratings import Ratings
 
@@ -20,10 +21,11 @@ class DuelServices:
 
     desk: EvidenceDesk
     ratings: Ratings
+    canaries: Canaries
 
 
 def duel_routes(services: DuelServices) -> APIRouter:
-    """`POST /v1/duels/evidence`, `GET /v1/ratings`."""
+    """`POST /v1/duels/evidence`, `GET /v1/ratings`, `GET /v1/judges`."""
     router = APIRouter()
 
     @router.post(EVIDENCE_PATH)
@@ -33,6 +35,10 @@ def duel_routes(services: DuelServices) -> APIRouter:
     @router.get("/v1/ratings")
     async def get_ratings() -> dict[str, Any]:
         return services.ratings.show()
+
+    @router.get("/v1/judges")
+    async def get_judges() -> dict[str, Any]:
+        return services.canaries.show()
 
     return router
 

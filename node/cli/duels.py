@@ -6,13 +6,14 @@ Run with your provider's own key; the node itself needs only the delegate that y
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
+import httpx
 import typer
 
 from node.adapters.chain.evm import EvmChain
-from node.cli.common import checksummed, confirm, parse_address, parse_amount, run, screen, shown, table
+from node.cli.common import JsonOption, checksummed, confirm, parse_address, parse_amount, run, screen, shown, table
 from node.cli.options import READING, SENDING, Common, with_options
 from node.cli.session import Session, open_chain, open_session
-from node.core.errors import BadConfig
+from node.core.errors import BadConfig, PeerFailed
 from node.core.transactions import Call
 from node.core.types import Address
 
@@ -23,10 +24,13 @@ Examples:
   python scripts/duels.py fund --amount "20 USDC" --keystore owner.json --password-file owner.password
   python scripts/duels.py status 0xPROVIDER
   python scripts/duels.py collect --keystore owner.json --password-file owner.password
+  python scripts/duels.py judges --node http://127.0.0.1:8000
   python scripts/duels.py resign --keystore owner.json --password-file owner.password
 """
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, epilog=EXAMPLES, rich_markup_mode=None)
+JUDGE_COLUMNS = ("judge", "right", "wrong", "finding")
+NODE_SECONDS = 30.0
 Act = Callable[[Session], Awaitable[None]]
 
 
@@ -112,6 +116,37 @@ def status(common: Common, provider: Annotated[str, typer.Argument(help="The pro
             return await show_status(chain, parse_address(provider, "the provider"), is_quiet=common.json_out)
 
     run(command, json_out=common.json_out)
+
+
+@app.command(epilog=EXAMPLES)
+def judges(
+    node: Annotated[str, typer.Option(help="URL of a node that dispatches duels.")],
+    json_out: JsonOption = False,
+) -> None:
+    """How the judges voted on duels whose right verdict that node knows (its canaries)."""
+
+    async def command() -> dict[str, Any]:
+        said = await fetch_judges(node)
+        if not json_out:
+            made = table(f"Judges by {said['canaries']} canaries", *JUDGE_COLUMNS)
+            for row in said["judges"]:
+                made.add_row(*(str(row[name]) for name in JUDGE_COLUMNS))
+            screen.print(made)
+        return said
+
+    run(command, json_out=json_out)
+
+
+async def fetch_judges(node: str, transport: httpx.AsyncBaseTransport | None = None) -> dict[str, Any]:
+    """What a node says of judges. Raises PeerFailed."""
+    async with httpx.AsyncClient(trust_env=False, timeout=NODE_SECONDS, transport=transport) as http:
+        try:
+            reply = await http.get(f"{node.rstrip('/')}/v1/judges")
+            said = reply.raise_for_status().json()
+            rows = [{name: row[name] for name in JUDGE_COLUMNS} for row in said["judges"]]
+            return {"canaries": int(said["canaries"]), "judges": rows}
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as exc:
+            raise PeerFailed(f"{node} does not say: is it a node with duels on?") from exc
 
 
 def court_of(chain: EvmChain) -> Address:

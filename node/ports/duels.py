@@ -72,6 +72,12 @@ class DuelStore(Protocol):
     async def load_votes(self, duel: Bytes32) -> Mapping[int, KeptVote]:
         """By seat."""
 
+    async def keep_canary(self, duel: Bytes32, verdict: Vote) -> None:
+        """This duel's right verdict is known. It outlives the case."""
+
+    async def load_canary(self, duel: Bytes32) -> Vote | None:
+        """The right verdict; None: not known."""
+
     async def keep_seed(self, epoch: int, seed: Bytes32) -> Bytes32:
         """The seed of that epoch: this one, or the one kept before."""
 

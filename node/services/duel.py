@@ -24,6 +24,7 @@ from node.ports.duels import KeptCase
 from node.ports.network import Membership
 from node.ports.routing import Bargain, PeerMarket, Twin
 from node.services.answer import Answer
+from node.services.duel_canaries import Canaries
 from node.services.duel_course import Course
 from node.services.duel_parts import DuelParts
 from node.services.duel_seeds import Seeds
@@ -47,6 +48,7 @@ class Duelling:
     market: PeerMarket
     membership: Membership
     course: Course
+    canaries: Canaries | None = None
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
 
     def note(self, bargain: Bargain) -> None:
@@ -103,7 +105,10 @@ class Duelling:
         if found is None:
             log.info("request %s is not duelled: nobody else serves it", answer.request_id.hex())
             return
-        await self.parts.store.keep_case(_case_of(bargain, found, epoch, Seconds(int(self.parts.clock.now()))))
+        case = _case_of(bargain, found, epoch, Seconds(int(self.parts.clock.now())))
+        await self.parts.store.keep_case(case)
+        if self.canaries is not None:
+            await self.canaries.note(case)
 
     async def _second(self, bargain: Bargain, seed: Bytes32, epoch: int) -> tuple[Bargain, int] | None:
         """The answer of the first drawn who serves, with the number of its draw."""

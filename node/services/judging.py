@@ -10,12 +10,10 @@ from typing import Any
 import orjson
 
 from node.core.errors import EngineFailed
-from node.core.hashing import keccak
 from node.core.judging import likelihood, verdict
 from node.core.judging.case import Case, Judgement, question_text
 from node.core.judging.envelope import Dice, nonce_for, verdict_request
-from node.core.judging.exact import checked
-from node.core.judging.final import final_text
+from node.core.judging.exact import Known, known_judgement
 from node.ports.engine import Engine, Exchange
 from node.ports.judging import Judge
 
@@ -121,18 +119,8 @@ class KnownAnswers:
     """Questions whose answer this judge knows, by the hash of the question's words; other cases go to `otherwise`."""
 
     otherwise: Judge
-    answers: Mapping[bytes, tuple[str, str]] = field(default_factory=dict)
-    """(kind, expected answer): see core.judging.exact."""
+    answers: Known = field(default_factory=dict)
 
     async def judge(self, case: Case) -> Judgement:
         """See ports.judging.Judge."""
-        known = self.answers.get(question_key(question_text(case.fields)))
-        if known is None:
-            return await self.otherwise.judge(case)
-        kind, expected = known
-        return checked(kind, expected, final_text(case.first), final_text(case.second))
-
-
-def question_key(question: str) -> bytes:
-    """What a known question is found by."""
-    return keccak(" ".join(question.split()).encode("utf-8", "backslashreplace"))
+        return known_judgement(self.answers, case) or await self.otherwise.judge(case)

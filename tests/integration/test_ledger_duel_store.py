@@ -47,6 +47,16 @@ async def test_votes__a_seat_that_has_one__keeps_it(books: Books) -> None:
     assert await books.duels.load_votes(Bytes32(OTHER)) == {}
 
 
+async def test_canary__known_or_not__outlives_its_case(books: Books) -> None:
+    await books.duels.keep_case(CASE)
+    assert await books.duels.load_canary(Bytes32(DUEL)) is None
+    await books.duels.keep_canary(Bytes32(DUEL), Vote.SECOND)
+    await books.duels.keep_canary(Bytes32(DUEL), Vote.FIRST)
+    await books.duels.drop_case(Bytes32(DUEL))
+    assert await books.duels.load_canary(Bytes32(DUEL)) is Vote.SECOND
+    assert await books.duels.load_canary(Bytes32(OTHER)) is None
+
+
 async def test_seed__kept_twice__is_the_first(books: Books) -> None:
     first, second = Bytes32(b"\x01" * 32), Bytes32(b"\x02" * 32)
     assert await books.duels.load_seed(7) is None

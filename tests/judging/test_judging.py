@@ -15,7 +15,7 @@ from node.core.errors import EngineFailed
 from node.core.judging import likelihood
 from node.core.judging.case import Case, answer_text, question_text, shown
 from node.core.judging.envelope import messages_for, nonce_for, quoted
-from node.core.judging.exact import checked
+from node.core.judging.exact import checked, question_key
 from node.core.judging.final import final_text, json_of, letter_of, number_of
 from node.core.judging.verdict import agreed, chance_of_first
 from node.services.judging import (
@@ -24,7 +24,6 @@ from node.services.judging import (
     KnownAnswers,
     LikelihoodJudge,
     PairwiseJudge,
-    question_key,
 )
 from tests.judging.able import AbleEngine, AbleExchange, naive_messages, verdict_of
 from tests.judging.injections import CORPUS, case_of, measure

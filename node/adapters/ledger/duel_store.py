@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select
 
 from node.adapters.ledger.store import Store
+from node.adapters.ledger.tables import duel_canary as canaries
 from node.adapters.ledger.tables import duel_case as cases
 from node.adapters.ledger.tables import duel_seed as seeds
 from node.adapters.ledger.tables import duel_vote as votes
@@ -62,6 +63,14 @@ class SqlDuelStore:
         """See ports.duels.DuelStore."""
         return await self._store.read_with(_votes, duel)
 
+    async def keep_canary(self, duel: Bytes32, verdict: Vote) -> None:
+        """See ports.duels.DuelStore."""
+        await self._store.write_with(add_missing, canaries, [{"duel_id": duel, "verdict": int(verdict)}])
+
+    async def load_canary(self, duel: Bytes32) -> Vote | None:
+        """See ports.duels.DuelStore."""
+        return await self._store.read_with(_canary, duel)
+
     async def keep_seed(self, epoch: int, seed: Bytes32) -> Bytes32:
         """See ports.duels.DuelStore."""
         return await self._store.write_with(_keep_seed, epoch, seed)
@@ -95,6 +104,11 @@ def _drop(connection: Connection, duel: Bytes32) -> None:
 def _votes(connection: Connection, duel: Bytes32) -> dict[int, KeptVote]:
     rows = connection.execute(select(votes).where(votes.c.duel_id == duel))
     return {row.seat: KeptVote(row.seat, Vote(row.vote), Bytes32(row.salt), row.rationale) for row in rows}
+
+
+def _canary(connection: Connection, duel: Bytes32) -> Vote | None:
+    found = connection.execute(select(canaries.c.verdict).where(canaries.c.duel_id == duel)).scalar()
+    return None if found is None else Vote(found)
 
 
 def _keep_seed(connection: Connection, epoch: int, seed: Bytes32) -> Bytes32:

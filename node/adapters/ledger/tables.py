@@ -248,3 +248,12 @@ duel_seed = Table(
     sqlite_strict=True,
 )
 """This node's sampling seeds, kept before they are committed to: an unrevealed one is slashed."""
+
+duel_canary = Table(
+    "duel_canary",
+    metadata,
+    Column("duel_id", BYTES, CheckConstraint("length(duel_id) = 32", name="duel_id"), primary_key=True),
+    Column("verdict", Integer, CheckConstraint("verdict BETWEEN 1 AND 2", name="verdict"), nullable=False),
+    sqlite_strict=True,
+)
+"""Duels of this node's whose right verdict it knows: judges' votes are compared with it once the end is final."""
