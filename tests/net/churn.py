@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,9 +244,9 @@ async def main_run(unit: float, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="wwwserve-net-") as temporary, Processes(Path(temporary)) as processes:
         run, over = Run(), asyncio.Event()
 
-        def identify(port: int) -> str:
+        def identify(ports: Collection[int]) -> dict[int, str]:
             children = processes.children
-            return whose(port, {name: children[name].popen.pid for name in NAMES if name in children})
+            return whose(ports, {name: children[name].popen.pid for name in NAMES if name in children})
 
         proxies = {name: Proxy(0, identify) for name in NAMES}
         for proxy in proxies.values():

@@ -1,11 +1,13 @@
 """A TCP proxy before a node's public endpoint: what peers reach it through, and what a test partitions.
 
-A whole node, or one link: connections are told apart by who opens them (`identify`, see links.py).
+A whole node, or one link: connections are told apart by who opens them (`identify`, see links.py). Nobody is
+identified while no link is cut: asked for every connection, the machine would do nothing else.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from enum import Enum
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -19,13 +21,22 @@ class Link(Enum):
     """Connections are taken and nothing passes, as with a partition: nobody is told."""
 
 
+@dataclass(eq=False, slots=True)
+class Wire:
+    """One connection: the port it comes from, and whether anything passes."""
+
+    port: int
+    passing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Proxy:
     """One port in front of another."""
 
-    def __init__(self, target_port: int, identify: Callable[[int], str] = lambda _: "") -> None:
+    def __init__(self, target_port: int, identify: Callable[[Collection[int]], dict[int, str]] = lambda _: {}) -> None:
         self._target = target_port
         self._identify = identify
-        self._links: dict[str, asyncio.Event] = {}
+        self._cut: set[str] = set()
+        self._wires: set[Wire] = set()
         self._server: asyncio.Server | None = None
         self._passing = asyncio.Event()
         self._passing.set()
@@ -49,17 +60,21 @@ class Proxy:
 
     def cut(self, source: str) -> None:
         """Nothing passes from this one any more, nor back; everybody else is served."""
-        self._link_of(source).clear()
+        self._cut.add(source)
+        self._judge(self._wires)
 
     def mend(self, source: str) -> None:
         """As before."""
-        self._link_of(source).set()
+        self._cut.remove(source)
+        self._judge(self._wires)
 
-    def _link_of(self, source: str) -> asyncio.Event:
-        if source not in self._links:
-            self._links[source] = asyncio.Event()
-            self._links[source].set()
-        return self._links[source]
+    def _judge(self, wires: Collection[Wire]) -> None:
+        sources = self._identify([wire.port for wire in wires]) if self._cut else {}
+        for wire in wires:
+            if sources.get(wire.port) in self._cut:
+                wire.passing.clear()
+            else:
+                wire.passing.set()
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -72,28 +87,30 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        wire = Wire(writer.get_extra_info("peername")[1])
+        self._wires.add(wire)
         try:
-            port = writer.get_extra_info("peername")[1]
-            link = self._link_of(await asyncio.to_thread(self._identify, port))
-            await self._pass(link)
+            self._judge([wire])
+            await self._pass(wire)
             with contextlib.suppress(OSError):
                 there, back = await asyncio.open_connection("127.0.0.1", self._target)
-                await self._both((reader, writer), (there, back), link)
+                await self._both((reader, writer), (there, back), wire)
         except asyncio.CancelledError:
             pass
         finally:
+            self._wires.discard(wire)
             self._tasks.discard(task)
             writer.close()
 
-    async def _pass(self, link: asyncio.Event) -> None:
+    async def _pass(self, wire: Wire) -> None:
         await self._passing.wait()
-        await link.wait()
+        await wire.passing.wait()
 
-    async def _both(self, near: Ends, far: Ends, link: asyncio.Event) -> None:
+    async def _both(self, near: Ends, far: Ends, wire: Wire) -> None:
         (reader, writer), (there, back) = near, far
         pumps = [
-            asyncio.create_task(self._pump(reader, back, link)),
-            asyncio.create_task(self._pump(there, writer, link)),
+            asyncio.create_task(self._pump(reader, back, wire)),
+            asyncio.create_task(self._pump(there, writer, wire)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -103,9 +120,9 @@ class Proxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             back.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: asyncio.Event) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wire: Wire) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(65_536):
-                await self._pass(link)
+                await self._pass(wire)
                 writer.write(piece)
                 await writer.drain()

@@ -35,7 +35,7 @@ def start_caller(port: int) -> "subprocess.Popen[bytes]":
 @asynccontextmanager
 async def echoing(names: dict[str, int]) -> AsyncIterator[Proxy]:
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    proxy = Proxy(server.sockets[0].getsockname()[1], lambda port: whose(port, names))
+    proxy = Proxy(server.sockets[0].getsockname()[1], lambda ports: whose(ports, names))
     await proxy.start()
     try:
         yield proxy
