@@ -10,11 +10,13 @@ import pytest_asyncio
 from node.core.answers import is_named_by
 from node.core.choices import canonical_json
 from node.core.hashing import keccak
+from node.core.quality import SIZES, Quality, Record
+from node.core.ratings import Rating
 from node.core.types import Flag
 from node.ports.routing import Bargain, Twin
 from node.services.duel import _choices_of
 from tests.lab.node import DOMAIN
-from tests.net.lab import Net, NodePlan, running_net
+from tests.net.lab import Net, NodePlan, running_net, with_settings
 from tests.net.test_offload import body, buy
 
 PRICES = (200_000, 600_000)
@@ -22,7 +24,9 @@ PRICES = (200_000, 600_000)
 
 @pytest_asyncio.fixture
 async def net(tokens: Path, tmp_path: Path) -> AsyncIterator[Net]:
-    plans = [NodePlan("front", engine=False, prices=PRICES), NodePlan("back"), NodePlan("side")]
+    everybody = with_settings(candidates=3, distinct_candidates=True)
+    front = NodePlan("front", everybody, engine=False, prices=PRICES)
+    plans = [front, NodePlan("back"), NodePlan("side")]
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(running_net(tokens, tmp_path, plans))
 
@@ -68,6 +72,18 @@ async def test_twin__the_same_request_at_another_payee__is_signed_for_and_paid_b
     assert held is not None
     assert is_named_by(answers[1], second.receipt, held.purchase.terms)
     assert DOMAIN.digest(answers[0].struct_hash()) != DOMAIN.digest(answers[1].struct_hash())
+
+
+async def test_route__ratings_of_that_model_and_size__decide_who_is_asked(net: Net) -> None:
+    """Both are equal but for duels: one is good at short requests, the other at long ones."""
+    front, back, side = (net.nodes[name] for name in ("front", "back", "side"))
+    good, bad = Rating(4.0, 0.1, 50), Rating(-4.0, 0.1, 50)
+    model = keccak(b"stub")
+    records = {(back.payee, model): Record(offsets={0: good, 1: bad}), (side.payee, model): Record(offsets={0: bad})}
+    front.routed.services.router.quality = Quality(records).factor  # type: ignore[attr-defined]
+    for length, wanted in ((1, back), (SIZES[0], side)) * 3:
+        (bargain,) = await told(net, user="u" * length, stream=False, wwwserve={"quality": 1.0})
+        assert bargain.answer.answer.executor == wanted.payee
 
 
 async def test_watch__a_purchase_that_forbids_duels__is_not_kept(net: Net) -> None:
