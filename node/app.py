@@ -19,8 +19,7 @@ from node.adapters.failpoints import FailPoint, read_fail_point
 from node.adapters.keys import LocalSigner, load_keystore, read_password, recover
 from node.adapters.ledger import Books, HighWater, migrate, open_ledger
 from node.adapters.ledger.high_water import path_beside
-from node.adapters.ledger.offers import KeptOffer
-from node.adapters.tokens.counter import load_artifacts, load_counter
+from node.adapters.tokens.counter import load_counter
 from node.adapters.tower import HttpTower
 from node.api.app import ApiServices, create_app
 from node.api.metrics import Metrics
@@ -33,14 +32,15 @@ from node.deployment import Deployment, load_deployment
 from node.duelling import DuelBasis, Duelled, add_duels, duel_jobs
 from node.jobs.schedule import Job, build_scheduler
 from node.networked import Network, NetworkBasis, build_network
-from node.offer_file import read_offer
+from node.offered import OfferDesk, first_offer
 from node.ports.tower import Tower
 from node.routed import Routed, RoutingBasis, add_routing, close_routing, routing_jobs, services_of
 from node.services.backends import Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
 from node.services.ledger_rows import LedgerRows
-from node.services.offers import OfferBook, SignedOffer
+from node.services.offer_watch import OfferWatch
+from node.services.offers import OfferBook
 from node.services.parts import Parts, ServeSettings
 from node.services.readiness import Readiness
 from node.services.receipts import Receipts
@@ -84,6 +84,11 @@ class Foundation:
         """Whose node this is."""
         return self.offer.payee
 
+    @property
+    def offer_desk(self) -> OfferDesk:
+        """What makes offers of documents."""
+        return OfferDesk(self.payee, self.settings, self.deployment, self.operator, self.chain, self.books, self.clock)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -98,6 +103,7 @@ class Node:
     sender: Sender
     recovery: Recovery
     tower_push: TowerPush
+    offer_watch: OfferWatch
     network: Network
     routed: Routed | None
     duelled: Duelled | None
@@ -135,6 +141,7 @@ class Node:
             Job("follow_chain", settings.poll_seconds, self.follow_chain),
             Job("settle", settings.settle_seconds, self.settle),
             Job("send", settings.poll_seconds, self.sender.run),
+            Job("offer", settings.poll_seconds, self.offer_watch.look),
             Job("towers", min(settings.tower_seconds, TOWER_POLL_SECONDS), self.push_to_towers),
             Job("members", settings.registry_seconds, self.network.membership.refresh),
             Job("leftovers", self.parts.lease.renew_seconds, self.close_leftovers),
@@ -148,7 +155,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Build and start everything but the HTTP server; stop it in reverse. Raises BadConfig, Unavailable."""
     async with AsyncExitStack() as stack:
         base = await _lay_foundation(settings, stack)
-        node = _assemble(base, await _offer_book(base), stack)
+        node = _assemble(base, await base.offer_desk.open(base.offer), stack)
         await node.follow_chain()
         await node.parts.lease.take()
         if node.recovery.is_sound:
@@ -168,7 +175,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
 
 async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation:
     clock = SystemClock()
-    deployment, offer = load_deployment(settings.deployment), _checked_offer(settings)
+    deployment, offer = load_deployment(settings.deployment), first_offer(settings)
     operator = load_keystore(settings.keystore, read_password(settings.password_file))
     gas_key = _gas_key(settings, operator)
     fail_point = read_fail_point(settings.fail_point, deployment.chain_id)
@@ -222,6 +229,7 @@ def _assemble(base: Foundation, offers: OfferBook, stack: AsyncExitStack) -> Nod
         sender=Sender(base.chain, base.books.outbox, base.gas_key, base.clock, _fees(settings)),
         recovery=recovery,
         tower_push=_tower_push(base, settler),
+        offer_watch=base.offer_desk.watch(offers, parts),
         network=network,
         routed=routed,
         duelled=duelled,
@@ -338,17 +346,6 @@ def _receipts(base: Foundation, parts: Parts) -> Receipts:
     return Receipts(books.ledger, books.settlement, base.operator, domain, parts.chain.operator_of)
 
 
-async def _offer_book(base: Foundation) -> OfferBook:
-    """Every offer this payee made under these books; the one in force last, signed by the present operator key."""
-    signature = base.operator.sign(base.deployment.domain.digest(base.offer.struct_hash()))
-    now = Seconds(int(base.clock.now()))
-    await base.books.offers.keep(KeptOffer(base.offer, signature, base.operator.address, now))
-    kept = await base.books.offers.load_all(base.payee)
-    earlier = [SignedOffer(one.offer, one.signature, one.operator) for one in kept if one.offer != base.offer]
-    current = SignedOffer(base.offer, signature, base.operator.address)
-    return OfferBook([*earlier, current], load_artifacts(base.settings.tokenizer))
-
-
 def _backends(base: Foundation, stack: AsyncExitStack) -> Backends:
     engines = [HttpEngine(EngineSettings(url)) for url in base.settings.engines]
     if not engines and base.settings.offload_wallet is None:
@@ -361,19 +358,6 @@ def _backends(base: Foundation, stack: AsyncExitStack) -> Backends:
 
 def _fees(settings: Settings) -> FeePolicy:
     return FeePolicy(cap=settings.max_fee_gwei * GWEI)
-
-
-def _checked_offer(settings: Settings) -> Offer:
-    """The offer is this payee's, and its billing count is the one this node was given. Raises BadConfig."""
-    offer = read_offer(settings.offer)
-    if "0x" + offer.payee.hex() != settings.payee.lower():
-        raise BadConfig("the offer names another payee than this node", offer_payee="0x" + offer.payee.hex())
-    counter = load_counter(settings.tokenizer)
-    pinned = (counter.tokenizer_hash, counter.template_hash)
-    for model in offer.models:
-        if (model.tokenizer, model.template) != pinned:
-            raise BadConfig(f"the offer's {model.name} names another tokenizer or template than {settings.tokenizer}")
-    return offer
 
 
 def _gas_key(settings: Settings, operator: LocalSigner) -> LocalSigner:

@@ -16,7 +16,7 @@ from node.api.app import RoutedServices
 from node.client.carrier import Transport
 from node.client.over_aiohttp import AiohttpTransport
 from node.client.payer import Payer, Tools
-from node.client.pins import Pin
+from node.client.pins import ANY_MODEL, Pin
 from node.client.provider import Directory
 from node.client.store import WalletWriter, open_engine
 from node.client.wallet import Limits
@@ -200,17 +200,16 @@ def build_routing(parts: Parts, book: ChainBook, draws: DrawBook, near: Neighbou
 
 def _market(parts: Parts, book: ChainBook, near: Neighbours, wish: RoutingWish, policies: Policies) -> OffloadMarket:
     """A payer that trusts the counting rules this node itself sells by, and no others."""
-    pins = {model.name: frozenset({Pin(model.tokenizer, model.template)}) for model in parts.offers.current().models}
+    counters = {Pin(tokenizer, template): counter for (tokenizer, template), counter in parts.counters.items()}
     payer = Payer(
         address=wish.payer or wish.lane.address,
         signers=(wish.lane,),
         domain=parts.market.domain,
         currency=parts.market.currency,
         limits=Limits(wish.exposure, Amount(0), Amount(0)),
-        pins=pins,
+        pins={ANY_MODEL: frozenset(counters)},
         tools=Tools(parts.clock, secrets.token_bytes, parts.recover, HfTokenCounter),
     )
-    counters = {Pin(tokenizer, template): counter for (tokenizer, template), counter in parts.counters.items()}
     return OffloadMarket(
         payer=payer,
         wallet=WalletWriter(open_engine(wish.wallet)),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from node.core.messages import Offer
-from node.core.types import Bytes32
+from node.core.types import Bytes32, Seconds
 
 
 class Exchange(Protocol):
@@ -73,5 +73,5 @@ class Offers(Protocol):
     def current(self) -> Offer:
         """The offer in force now."""
 
-    def by_hash(self, offer_hash: Bytes32) -> Offer | None:
-        """An offer this node ever made."""
+    def quoted(self, offer_hash: Bytes32, start_by: Seconds) -> Offer:
+        """The offer that terms with this `startBy` may name by its hash; else the present one."""

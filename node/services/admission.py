@@ -7,10 +7,10 @@ stale by now (rule 9): a retry must find its receipt.
 
 from node.core.account import Admission
 from node.core.errors import AlreadyServed, InProgress, Refused, StaleGeneration, StaleTerms, TermsConflict, WrongTerms
-from node.core.messages import ModelOffer, Offer, Receipt
+from node.core.messages import ModelOffer, Offer, Receipt, Terms
 from node.core.pricing import completion_room
 from node.core.records import record
-from node.core.types import Bytes32, LaneKey, Seconds, Signature
+from node.core.types import LaneKey, Seconds, Signature
 from node.core.voucher import check_minimum_budget, check_mode, check_terms, check_voucher
 from node.ports.ledger import Stored
 from node.services.answers import AnswerSigner
@@ -51,7 +51,7 @@ class Door:
         lane = self._parts.recover(self._parts.market.domain.digest(voucher.struct_hash()), payment.signature)
         standing = await self._parts.chain.standing(voucher.payer, lane)
         key = LaneKey(voucher.payer, voucher.payee, lane, voucher.generation)
-        offer = self.offer_of(terms.offer_hash)
+        offer = self.offer_of(terms)
         try:
             check_voucher(voucher, lane, standing)
             check_mode(terms)
@@ -63,12 +63,10 @@ class Door:
         check_minimum_budget(standing.cover, offer.minimum_budget)
         return Checked(payment, key, model)
 
-    def offer_of(self, offer_hash: Bytes32) -> Offer:
-        """The offer the terms name while it is valid (prices may have changed since), else the present one."""
-        offer = self._parts.offers.by_hash(offer_hash)
-        if offer is None or offer.valid_until < self._parts.clock.now():
-            return self._parts.offers.current()
-        return offer
+    def offer_of(self, terms: Terms) -> Offer:
+        """The offer the terms name while it is valid and quoted in time, else the present one."""
+        offer = self._parts.offers.quoted(terms.offer_hash, terms.start_by)
+        return self._parts.offers.current() if offer.valid_until < self._parts.clock.now() else offer
 
     async def reserve(self, checked: Checked, quote: Quote) -> Admission:
         """Price, then the durable reservation. Raises a refusal or Replayed."""

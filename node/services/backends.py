@@ -38,6 +38,11 @@ class Backends:
         now = self._clock.monotonic()
         return sorted(backends, key=lambda one: (one.failed_until > now, one.in_flight))
 
+    def serve_also(self, models: Sequence[str]) -> None:
+        """Models of a newer offer: every engine serves them too. None is taken away: old vouchers may name it."""
+        for name in models:
+            self._by_model.setdefault(name, [Backend(engine, name) for engine in self.engines()])
+
     def engines(self) -> list[Engine]:
         """Every engine once, whatever it serves."""
         return list({id(one.engine): one.engine for some in self._by_model.values() for one in some}.values())

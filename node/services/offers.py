@@ -1,4 +1,4 @@
-"""This node's offers and the artifacts they name by hash. Holds what it was started with; makes and signs nothing."""
+"""This node's offers and the artifacts they name by hash. Makes and signs nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 from node.core.errors import BadConfig, NotFound
 from node.core.messages import ModelOffer, Offer
-from node.core.types import Address, Bytes32, Signature
+from node.core.types import Address, Bytes32, Seconds, Signature
+from node.core.voucher import START_BY_HORIZON
 from node.core.wire import hex_of, offer_to_json
 
 
@@ -30,22 +31,38 @@ class SignedOffer:
 class OfferBook:
     """ports.Offers over every offer this node still shows; the last one is in force."""
 
-    def __init__(self, offers: Sequence[SignedOffer], artifacts: Mapping[Bytes32, bytes]) -> None:
+    def __init__(
+        self,
+        offers: Sequence[SignedOffer],
+        artifacts: Mapping[Bytes32, bytes],
+        replaced: Mapping[Bytes32, Seconds] | None = None,
+    ) -> None:
+        """`replaced`: since when the earlier ones are not in force."""
         if not offers:
             raise BadConfig("a node needs an offer to sell under")
         self._by_hash = {signed.offer.struct_hash(): signed for signed in offers}
+        self._replaced = dict(replaced or {})
         self._artifacts = dict(artifacts)
         self._current = offers[-1]
         self.current_hash = offers[-1].offer.struct_hash()
+
+    def take(self, signed: SignedOffer, now: Seconds) -> None:
+        """Another offer is in force from now on; the old ones are still shown."""
+        self._replaced[self.current_hash] = now
+        self._current, self.current_hash = signed, signed.offer.struct_hash()
+        self._by_hash[self.current_hash] = signed
 
     def current(self) -> Offer:
         """The offer in force now."""
         return self._current.offer
 
-    def by_hash(self, offer_hash: Bytes32) -> Offer | None:
-        """An offer this node ever made."""
-        signed = self._by_hash.get(offer_hash)
-        return signed.offer if signed else None
+    def quoted(self, offer_hash: Bytes32, start_by: Seconds) -> Offer:
+        """See ports.Offers. A replaced one is good for what may have been quoted before, not for its whole validity."""
+        signed = self._by_hash.get(offer_hash, self._current)
+        replaced = self._replaced.get(offer_hash)
+        if signed is not self._current and replaced is not None and start_by > replaced + START_BY_HORIZON:
+            return self._current.offer
+        return signed.offer
 
     def document(self, offer_hash: Bytes32 | None) -> dict[str, Any]:
         """An offer's document; None = the one in force. Raises NotFound."""

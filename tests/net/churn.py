@@ -28,10 +28,11 @@ from node.cli.devmarket.processes import Processes
 from tests.fakes import tiny_tokenizer
 from tests.net.figures import machine, percentile, write_figure
 from tests.net.links import whose
-from tests.net.market import NetMarket, NodeWish
+from tests.net.market import PRICES, NetMarket, NodeWish
 from tests.net.proxy import Link, Proxy
 
-MODEL = "stub"
+MODEL, SECOND_MODEL = "stub", "stub-two"
+CHEAPER = (PRICES[0] // 2, PRICES[1] // 2)
 NAMES = ("node-1", "node-2", "node-3", "node-4", "node-5")
 BURST, REST = 6, 1.0
 """Requests that come at once, and the seconds between bursts."""
@@ -119,6 +120,11 @@ async def churn(market: NetMarket, proxies: dict[str, Proxy], run: Run, unit: fl
         run.note(f"{name} is back")
 
     await asyncio.sleep(unit)
+    await asyncio.to_thread(market.change_offer, by_name["node-5"], CHEAPER, SECOND_MODEL)
+    run.note("node-5 halves its prices and offers one model more")
+    await asyncio.to_thread(market.add_stake, by_name["node-4"])
+    run.note("node-4 doubles its stake")
+    await asyncio.sleep(unit)
     run.note("node-3 is cut off from its peers")
     proxies["node-3"].set(Link.SILENT)
     await asyncio.sleep(unit)
@@ -193,6 +199,13 @@ def offloads(market: NetMarket) -> int:
     return bought
 
 
+def sold_under(market: NetMarket, name: str) -> list[int]:
+    """The prompt prices that a node has sold at."""
+    with contextlib.closing(sqlite3.connect(market.plan.folder / f"{name}.db")) as books:
+        rows = books.execute("SELECT DISTINCT CAST(price_prompt AS INTEGER) FROM agreement ORDER BY 1").fetchall()
+    return [price for (price,) in rows]
+
+
 def check_draws(market: NetMarket) -> dict[str, Any]:
     """Some draws of each node, derived again by the auditor's own program from outside."""
     found: dict[str, Any] = {"checked": 0, "providers_looked_at": 0, "findings": []}
@@ -235,6 +248,7 @@ def report(market: NetMarket, run: Run, audit: dict[str, Any]) -> dict[str, Any]
         "errors_seen": dict(run.errors),
         "seconds": {"p50": round(percentile(taken, 0.5), 3), "p99": round(percentile(taken, 0.99), 3)},
         "seconds_during_failover": {"p50": round(percentile(near, 0.5), 3), "p99": round(percentile(near, 0.99), 3)},
+        "node_5_sold_at": sold_under(market, "node-5"),
         "events": [what for _, what in run.events],
         "audit": {"ok": audit["ok"], "findings_by_code": audit["findings_by_code"], "counts": audit["counts"]},
     }
@@ -286,7 +300,7 @@ def main() -> None:
     print(json.dumps(said, indent=1))
     line = f"requests {said['requests']}, lost {said['lost']}, double-charged {said['double_charged']}"
     print(f"net-test: {line}")
-    is_clean = said["audit"]["ok"] and not said["draws"]["findings"]
+    is_clean = said["audit"]["ok"] and not said["draws"]["findings"] and CHEAPER[0] in said["node_5_sold_at"]
     raise SystemExit(0 if is_clean and not said["lost"] and not said["double_charged"] else 1)
 
 

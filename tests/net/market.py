@@ -74,15 +74,36 @@ class NetMarket(Market):
         account = len(self.providers) + 1
         return Provider(name, account, self.chain.accounts()[account], self.make_key(f"{name}-operator"), free_port())
 
-    def _register(self, provider: Provider) -> None:
+    def _write_offer(self, provider: Provider, model: str, prices: tuple[int, int], *more: str) -> Path:
         offer = self.plan.folder / f"{provider.name}-offer.json"
         self.run(
             f"offer of {provider.name}",
-            *("register", "offer", "--payee", provider.owner, "--model", self.plan.model),
-            *("--tokenizer", self.plan.tokenizer, "--price-prompt", PRICES[0], "--price-completion", PRICES[1]),
+            *("register", "offer", "--payee", provider.owner, "--model", model),
+            *("--tokenizer", self.plan.tokenizer, "--price-prompt", prices[0], "--price-completion", prices[1]),
             *("--context-length", self.plan.context_length, "--max-completion", self.plan.max_completion),
-            *("--out", offer),
+            *("--out", offer, *more),
         )
+        return offer
+
+    def change_offer(self, provider: Provider, prices: tuple[int, int], second_model: str) -> None:
+        """Other prices and one model more, while its node runs."""
+        self._write_offer(provider, self.plan.model, prices)
+        offer = self._write_offer(provider, second_model, prices, "--add")
+        self._change(provider, "update-offer", str(offer))
+
+    def add_stake(self, provider: Provider) -> None:
+        """As much again, while its node runs."""
+        self._change(provider, "add-stake", str(STAKE), "--mint-dev")
+
+    def _change(self, provider: Provider, *command: str) -> None:
+        self.run(
+            f"{command[0]} of {provider.name}",
+            *("register", *command, "--deployment", self.deployment, "--rpc", self.chain.url),
+            *("--dev-account", provider.account, "--yes"),
+        )
+
+    def _register(self, provider: Provider) -> None:
+        offer = self._write_offer(provider, self.plan.model, PRICES)
         endpoint = f"http://127.0.0.1:{self._known_port(provider)}"
         self.run(
             f"registration of {provider.name}",

@@ -19,7 +19,7 @@ from node.core.folds import PayeeView
 from node.core.hashing import keccak
 from node.core.prompt import CHAT
 from node.core.types import Address, Amount, Bytes32, Seconds
-from node.core.voucher import Standing
+from node.core.voucher import START_BY_HORIZON, Standing
 from node.services.backends import FAILED_SECONDS, Backend, Backends
 from node.services.chain_view import ChainView
 from node.services.lease import Lease
@@ -209,12 +209,26 @@ def test_offer_book__knows_old_offers_and_artifacts_by_hash() -> None:
     old, new = make_offer(number=1), make_offer(number=2)
     book = OfferBook([SignedOffer(o, b"\x00" * 65, PAYEE) for o in (old, new)], {keccak(b"tok"): b"tok"})  # type: ignore[arg-type]
     assert book.current() == new
-    assert book.by_hash(old.struct_hash()) == old
+    assert book.quoted(old.struct_hash(), Seconds(0)) == old
+    assert book.quoted(keccak(b"nothing"), Seconds(0)) == new
     assert book.artifact(keccak(b"tok")) == b"tok"
     assert book.document(None)["offer"]["number"] == "2"
     for missing in (book.artifact, book.document):
         with pytest.raises(NotFound):
             missing(keccak(b"nothing"))
+
+
+def test_offer_book__offer_replaced__is_good_for_what_may_have_been_quoted_before_and_no_longer() -> None:
+    first, second, third = (make_offer(number=number) for number in (1, 2, 3))
+    signed = [SignedOffer(o, b"\x00" * 65, PAYEE) for o in (first, second, third)]  # type: ignore[arg-type]
+    book = OfferBook(signed[:2], {}, {first.struct_hash(): Seconds(10_000)})
+    book.take(signed[2], Seconds(20_000))
+    for old, replaced in ((first, 10_000), (second, 20_000)):
+        assert book.quoted(old.struct_hash(), Seconds(replaced + START_BY_HORIZON)) == old
+        assert book.quoted(old.struct_hash(), Seconds(replaced + START_BY_HORIZON + 1)) == third
+    assert book.quoted(third.struct_hash(), Seconds(10**9)) == third
+    book.take(signed[0], Seconds(30_000))
+    assert book.quoted(first.struct_hash(), Seconds(10**9)) == first, "the first one is in force again"
 
 
 def test_models__prices_and_limits__no_path_of_the_engine() -> None:
