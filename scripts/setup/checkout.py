@@ -17,11 +17,12 @@ from pathlib import Path
 
 from . import node_js
 from .errors import SetupError
+from .interpreters import VERSION, choose_python, tell
 from .pip import pip_install, venv_python
 from .progress import Step, say
 from .stamps import UNFINISHED, digest_of, locked, mark_unfinished, read_stamp, write_stamp
 from .system import ensure_system_packages
-from .venvs import make_venv
+from .venvs import base_python, make_venv
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_EXTRAS = "sim,test,dev"
@@ -30,6 +31,7 @@ EXAMPLES = """examples:
   python3 scripts/bootstrap.py --extras "" --no-npm  only what a node needs
   python3 scripts/bootstrap.py --check              say what is present, change nothing
   python3 scripts/bootstrap.py --force              make .venv and node_modules anew
+  PYTHON=/usr/bin/python3 make setup                make .venv from this Python, not from the fastest of its version
 """
 
 
@@ -123,14 +125,36 @@ def _set_up_python(wanted: Wanted) -> bool:
         return False
     extras = sorted({*wanted.extras, *_installed_extras(wanted)})
     if _must_remake(wanted):
-        with Step(f"Python environment .venv ({reason})") as step:
-            make_venv(wanted.venv, step)
+        _make_anew(wanted, reason, extras)
+    else:
+        _install(wanted, extras)
+    fields = {"inputs": _python_inputs(wanted), "extras": extras, "root": str(wanted.root)}
+    write_stamp(wanted.venv, **fields, given=base_python(), given_version=VERSION)
+    return True
+
+
+def _make_anew(wanted: Wanted, reason: str, extras: list[str]) -> None:
+    """From the Python that is fastest here; should that one fail in any way, from the running one."""
+    choice, own = choose_python(), base_python()
+    tell(choice)
+    for python in dict.fromkeys((choice.python, own)):
+        try:
+            with Step(f"Python environment .venv ({reason})") as step:
+                make_venv(wanted.venv, step, python=python)
+            _install(wanted, extras)
+        except SetupError as exc:
+            if python == own:
+                raise
+            say(f"  {python} will not do ({str(exc).strip().splitlines()[-1].strip()}): going on with {own}")
+        else:
+            return
+
+
+def _install(wanted: Wanted, extras: list[str]) -> None:
     mark_unfinished(wanted.venv)
     target = f".[{','.join(extras)}]" if extras else "."
     with Step(f"Python packages {target}") as step:
         pip_install(wanted.venv, ["-e", target], step, cwd=wanted.root)
-    write_stamp(wanted.venv, inputs=_python_inputs(wanted), extras=extras, root=str(wanted.root))
-    return True
 
 
 def _set_up_npm(wanted: Wanted) -> bool:

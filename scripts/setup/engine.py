@@ -18,11 +18,12 @@ from pathlib import Path
 
 from .cache import check_space
 from .errors import SetupError
+from .interpreters import given_python
 from .pip import pip_environment, pip_install, venv_python
 from .process import run
 from .progress import Step
 from .stamps import digest_of, locked, read_stamp, write_stamp
-from .venvs import base_python, make_venv
+from .venvs import make_venv
 from .wheels import PinnedWheel, fetch_wheel, write_alias_wheel
 
 LOCK = Path(__file__).with_name("engine-lock.txt")
@@ -172,7 +173,7 @@ def _is_pip_torch_cpu(folder: Path, step: Step) -> bool:
 def _engine_python() -> str:
     """This Python if vLLM has wheels for it, else the first on PATH that has."""
     if sys.version_info[:2] in PYTHONS:
-        return base_python()
+        return given_python()
     names = [shutil.which(f"python{major}.{minor}") for major, minor in PYTHONS]
     found = next((name for name in names if name), None)
     if found is None:
@@ -181,7 +182,7 @@ def _engine_python() -> str:
 
 
 def _python_version(interpreter: str) -> tuple[int, int]:
-    if interpreter == base_python():
+    if interpreter == given_python():
         return sys.version_info[:2]
     code = "import sys; print(*sys.version_info[:2])"
     major, minor = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.split()
