@@ -9,7 +9,7 @@ from typing import Any
 
 from node.core.errors import BadConfig
 from node.core.judging.case import answer_text, question_text
-from node.core.judging.substitution import Comparison, Tolerance, compare, steps_of
+from node.core.judging.substitution import Comparison, Step, Tolerance, compare, steps_of
 from node.ports.engine import Engine
 from node.services.judging import CHAT, ask
 
@@ -76,13 +76,23 @@ async def buy_all(seller: Engine, requests: Sequence[Mapping[str, Any]]) -> Asyn
 
 
 async def rerun(reference: Engine, model: str, one: Bought, tolerance: Tolerance) -> Rerun:
-    """The same request on the reference engine. Raises EngineFailed, or BadConfig for one that cannot be run again."""
+    """Repeat and judge. Raises EngineFailed, or BadConfig for a request that cannot be run again."""
+    return judged(one, await repeated(reference, model, one), tolerance)
+
+
+async def repeated(reference: Engine, model: str, one: Bought) -> tuple[Step, ...]:
+    """The same request on the reference engine; none for an answer without log-probabilities. Raises as `rerun`."""
     check_repeatable(one.request)
-    said = steps_of(one.answer)
+    length = len(steps_of(one.answer))
     fields = {name: value for name, value in one.request.items() if name not in OF_THE_MARKET}
-    fields |= {"model": model, "logprobs": True, "top_logprobs": LISTED, "max_tokens": len(said)}
-    ours = steps_of(await ask(reference, CHAT, fields)) if said else ()
-    comparison = compare(said, ours, tolerance, has_chance=one.request.get("temperature") != 0)
+    fields |= {"model": model, "logprobs": True, "top_logprobs": LISTED, "max_tokens": length}
+    return steps_of(await ask(reference, CHAT, fields)) if length else ()
+
+
+def judged(one: Bought, again: Sequence[Step], tolerance: Tolerance) -> Rerun:
+    """What an answer and its repetition say together."""
+    has_chance = one.request.get("temperature") != 0
+    comparison = compare(steps_of(one.answer), again, tolerance, has_chance=has_chance)
     return Rerun(question_text(one.request), _text(one.answer), comparison)
 
 

@@ -1,0 +1,126 @@
+"""`make substitution`: is a substituted model told from the named one? Real engines, one at a time.
+
+The same model in a second process and in bfloat16, and a slightly noisier copy, sell answers under one name; the model
+itself runs them again. Sold several at a time and run again one by one, as it would be between strangers.
+Last line: `substitution: same model same X/N, noise0.1 different Y/N, wrong W`.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from node.adapters.engine.client import EngineSettings, HttpEngine
+from node.adapters.engine.supervisor import EngineSupervisor
+from node.cli.devmarket.market import ROOT
+from node.cli.engine import spec_of
+from node.core.judging.substitution import TOLERANCES, Likeness, found
+from node.services.judging import CHAT, ask
+from node.services.reexecution import Bought, Rerun, Wish, judged, repeated, requests_for
+from tests.net.figures import machine, write_figure
+
+SELLERS = {"base": ("base", "float32"), "noise0.1": ("noise0.1", "float32"), "base in bfloat16": ("base", "bfloat16")}
+WANTED = {
+    ("base", "exact"): Likeness.SAME,
+    ("base", "loose"): Likeness.SAME,
+    ("noise0.1", "exact"): Likeness.DIFFERENT,
+    ("noise0.1", "loose"): Likeness.DIFFERENT,
+    ("base in bfloat16", "loose"): Likeness.SAME,
+}
+"""Which finding is right. In bfloat16 the exact tolerance does not apply; what it says stands in the figure."""
+AT_ONCE = 4
+QUESTIONS = (
+    "What is the capital of France?",
+    "Write two sentences about the moon.",
+    "Why is the sea salt?",
+    "Name three uses of iron.",
+    "How is bread made?",
+    "Tell a short story about a clock.",
+    "What does a library lend?",
+    "Explain rain to a child.",
+    "What grows in an orchard?",
+    "Describe a bridge over a river.",
+)
+
+
+async def sold_by(seller: str, args: argparse.Namespace) -> list[Bought]:
+    """Every seller is asked the same things."""
+    weights, dtype = SELLERS[seller]
+    spec = replace(spec_of(weights, 0, AT_ONCE), served_name="model", extra=("--dtype", dtype))
+    seeds = iter(range(args.answers))
+    wish = Wish("model", QUESTIONS, args.answers, args.tokens)
+    requests = requests_for(wish, lambda size: next(seeds).to_bytes(size, "big"))
+    room = asyncio.Semaphore(AT_ONCE)
+    async with EngineSupervisor(spec, os.environ) as running:
+        engine = HttpEngine(EngineSettings(running.base_url))
+
+        async def buy(request: dict[str, Any]) -> Bought:
+            async with room:
+                return Bought(request, await ask(engine, CHAT, request))
+
+        try:
+            return list(await asyncio.gather(*map(buy, requests)))
+        finally:
+            engine.close()
+
+
+async def run_again(sold: dict[str, list[Bought]]) -> dict[tuple[str, str], list[Rerun]]:
+    """By seller and tolerance, on the model itself."""
+    rows: dict[tuple[str, str], list[Rerun]] = {}
+    async with EngineSupervisor(replace(spec_of("base", 0, 1), served_name="model"), os.environ) as running:
+        reference = HttpEngine(EngineSettings(running.base_url))
+        for seller, bought in sold.items():
+            again = [await repeated(reference, "model", one) for one in bought]
+            for tolerance, limits in TOLERANCES.items():
+                rows[seller, tolerance] = [judged(*pair, limits) for pair in zip(bought, again, strict=True)]
+        reference.close()
+    return rows
+
+
+def summary(rows: list[Rerun]) -> dict[str, Any]:
+    """One seller by one tolerance."""
+    compared = [row.comparison for row in rows]
+    counts = Counter(one.likeness for one in compared)
+    return {
+        "verdict": found(one.likeness for one in compared),
+        **{one.value: counts[one] for one in Likeness},
+        "same_text": sum(one.is_same_text for one in compared),
+        "tokens_compared": sum(one.compared for one in compared),
+        "mean": max(one.mean for one in compared),
+        "largest": max(one.most for one in compared),
+        "answers": [[one.likeness, one.compared, one.is_same_text, one.mean, one.most] for one in compared],
+    }
+
+
+async def measure(args: argparse.Namespace) -> dict[str, Any]:
+    rows = await run_again({seller: await sold_by(seller, args) for seller in SELLERS})
+    results = {" / ".join(key): summary(found_rows) for key, found_rows in rows.items()}
+    wrong = sum(results[" / ".join(key)]["verdict"] is not wanted for key, wanted in WANTED.items())
+    note = "seller / tolerance; every second answer at temperature 0.8 by its seed; mean, largest: the worst answer's"
+    settings = {"answers": args.answers, "tokens": args.tokens, "sold_at_once": AT_ONCE}
+    head = {**machine(), "command": "make substitution", "settings": settings, "note": note}
+    return {**head, "results": results, "wrong": wrong}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--answers", type=int, default=20)
+    parser.add_argument("--tokens", type=int, default=32, help="LLM tokens of an answer")
+    args = parser.parse_args()
+    said = asyncio.run(measure(args))
+    write_figure(ROOT / "docs" / "figures" / "substitution.json", said)
+    for name, one in said["results"].items():
+        print(name, orjson.dumps({key: value for key, value in one.items() if key != "answers"}).decode())
+    same, different = said["results"]["base / exact"]["same"], said["results"]["noise0.1 / exact"]["different"]
+    of = args.answers
+    print(f"substitution: same model same {same}/{of}, noise0.1 different {different}/{of}, wrong {said['wrong']}")
+    return 1 if said["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
