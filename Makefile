@@ -27,9 +27,10 @@ test: setup ## every fast test, the contracts' and the end-to-end run with a rea
 	@$(MAKE) --no-print-directory check contracts
 	@$(PY) -m pytest -m "not slow" $(WORKERS) $(PYTEST_ARGS)
 
-test-full: test ## the slow suites too: deep contracts, kills, faults, mutation
+test-full: test ## the slow suites too (about three hours): deep contracts, kills, faults, mutation, live networks with real engines
 	@$(PY) -m pytest -m "slow" $(PYTEST_ARGS)
-	@$(MAKE) --no-print-directory contracts-deep mutation kill-loop
+	@$(MAKE) --no-print-directory contracts-deep mutation kill-loop fail-points rpc-faults disk-faults reorgs
+	@$(MAKE) --no-print-directory net-test net-real duels-live
 
 check: setup ## format, lint, types, import rules
 	@.venv/bin/ruff format --check .
