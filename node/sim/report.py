@@ -89,7 +89,7 @@ def _markdown(sections: Sequence[Section], preface: str) -> str:
 
 def _made(section: Section) -> str:
     """Where the figures of a section come from."""
-    seeds = {0: "no seeds: the sums are exact", 1: "seed 1"}.get(section.seeds, f"seeds 1-{section.seeds}")
+    seeds = {0: "no seeds needed", 1: "seed 1"}.get(section.seeds, f"seeds 1-{section.seeds}")
     return f"*Made with* {seeds}; {section.made}." if section.made else ""
 
 

@@ -109,7 +109,7 @@ def test_reproduce__one_experiment__writes_the_report(tmp_path):
     result = invoke("reproduce", "--quick", "--only", "coalitions", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "Coalitions against duels" in (tmp_path / "README.md").read_text()
-    assert "Made with* no seeds: the sums are exact; shortened runs, commit `" in (tmp_path / "README.md").read_text()
+    assert "Made with* no seeds needed; shortened runs, commit `" in (tmp_path / "README.md").read_text()
     assert "coalitions" in EXPERIMENT_NAMES
 
 

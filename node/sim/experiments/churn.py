@@ -106,6 +106,6 @@ def _draw(options: Options) -> None:
     draw_lines(axes[0], lines, Labels(title, "arrival, s", unit))
     for moment, told in ((LEAVES_AT, "one leaves"), (JOINS_AT, "one joins")):
         axes[0].axvline(moment, color="#999999", linestyle=":")
-        axes[0].annotate(told, (moment, 0.02), xycoords=("data", "axes fraction"), fontsize=8, color="#555555")
+        axes[0].annotate(f" {told}", (moment, 0.02), xycoords=("data", "axes fraction"), fontsize=8, color="#555555")
     axes[0].legend(fontsize=8)
     save(canvas, options.out / "figures" / "churn.png")

@@ -44,9 +44,9 @@ rules faster providers earn more. `paper` sends work by stake, and a stake there
 so memory size counts as much as speed; `adaptive` sends it where it ends soonest.
 
 *Policies*: three equal providers that differ in one setting. Under `paper` the stake is fixed for this experiment
-(its automatic adjustment would undo it). Under `adaptive` stake decides who is asked, not who serves; with three
-providers and three bids all are asked, so a larger stake earns nothing: with more providers it earns by being asked
-(`Stake and income`). Accepting less often costs work under both.
+(its automatic adjustment would undo it). Under `adaptive` stake decides who is asked, not who serves: a larger stake
+earns more as far as it gets a seat more often and the others are not free sooner (`Stake and income`). Accepting less
+often costs work under both.
 """
 
 
