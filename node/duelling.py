@@ -91,7 +91,7 @@ def add_duels(
     identity = Identity(me, parts.signer, parts.recover, parts.market.domain, parts.clock)
     course, ratings = Course(shared), Ratings(books.chain)
     known = read_answers(settings.canaries) if settings.canaries else {}
-    canaries = Canaries(me, books.chain, books.duels, known)
+    canaries = Canaries(books.chain, books.duels, known)
     if routed is not None:
         routed.services.router.quality = ratings.factor
     dispatching = _dispatching(settings, parts, shared, (network, routed), (course, canaries))

@@ -24,7 +24,6 @@ from node.services.duel_ratings import START
 class Canaries:
     """See module. Holds nothing that the books do not hold: a restart counts them again."""
 
-    me: Address
     book: DuelBook
     store: DuelStore
     known: Known
@@ -46,12 +45,11 @@ class Canaries:
         while ended := await self.book.load_ended(self._read):
             members = (await self.book.load_court()).members
             for place, duel in ended:
-                if duel.dispatcher == self.me:
-                    await self._count(duel, members)
+                await self._count(duel, members)
                 self._read = place
 
     async def _count(self, duel: DuelFacts, members: Mapping[int, MemberFacts]) -> None:
-        verdict = await self.store.load_canary(duel_id(self.me, duel.request_id))
+        verdict = await self.store.load_canary(duel_id(duel.dispatcher, duel.request_id))
         if verdict is None:
             return
         self.counted += 1
