@@ -16,15 +16,18 @@ from typing import Any
 import httpx
 
 from node.cli.devmarket.market import Client, MarketPlan
-from node.cli.devmarket.processes import Processes
+from node.cli.devmarket.processes import Processes, free_port
 from tests.fakes import tiny_tokenizer
 from tests.net.figures import machine, percentile, write_figure
 from tests.net.market import NetMarket, NodeWish
+from tests.net.tls_front import make_certificate
 
 MODEL = "stub"
 FRONT, BACK = "front", "back"
 WARM_UP = 10
 ALLOTTED_SECONDS = 120.0
+Fronts = dict[str, tuple[Path, Path]]
+"""Node -> key and certificate, for those that peers reach by TLS."""
 
 
 async def first_token(http: httpx.AsyncClient, client: Client, number: int) -> float:
@@ -58,10 +61,11 @@ async def until_it_offloads(http: httpx.AsyncClient, client: Client) -> None:
     raise SystemExit("hop: the front node never offloaded")
 
 
-def build(folder: Path, processes: Processes) -> NetMarket:
+def build(folder: Path, processes: Processes, fronts: Fronts) -> NetMarket:
     tokenizer = folder / "tokenizer"
     tiny_tokenizer.build(tokenizer)
-    market = NetMarket(MarketPlan(folder, "", MODEL, tokenizer), processes)
+    ports = {name: free_port() for name in fronts}
+    market = NetMarket(MarketPlan(folder, "", MODEL, tokenizer), processes, proxies=ports, fronts=fronts)
     market.begin()
     market.add_net_provider(NodeWish(BACK, slots=64, behaviour="tokens=4"))
     market.add_net_provider(NodeWish(FRONT, slots=0))
@@ -114,16 +118,29 @@ def summary(taken: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
+async def run_market(count: int, *, with_tls: bool) -> dict[str, Any]:
+    """One market, its nodes with or without TLS between them."""
+    with tempfile.TemporaryDirectory(prefix="wwwserve-hop-") as temporary:
+        folder = Path(temporary)
+        fronts: Fronts = {BACK: make_certificate(folder, BACK)} if with_tls else {}
+        trusted = {"SSL_CERT_FILE": str(fronts[BACK][1])} if with_tls else {}
+        with Processes(folder, trusted) as processes:
+            market = await asyncio.to_thread(build, folder, processes, fronts)
+            try:
+                return await measure(market, count)
+            except BaseException:
+                print(market.provider_logs())
+                raise
+
+
 async def main_run(count: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="wwwserve-hop-") as temporary, Processes(Path(temporary)) as processes:
-        market = await asyncio.to_thread(build, Path(temporary), processes)
-        try:
-            rows = await measure(market, count)
-        except BaseException:
-            print(market.provider_logs())
-            raise
-        note = "through each client's gateway, in turns; added_quiet: of the quarter of the pairs that took least"
-        return {**machine(), "command": "make bench-hop", "requests": count, "note": note, **rows}
+    note = (
+        "through each client's gateway, in turns; added_quiet: of the quarter of the pairs that took least; "
+        "with_tls: the hop goes by https, which a Python process before the second node ends"
+    )
+    plain = await run_market(count, with_tls=False)
+    sealed = await run_market(count, with_tls=True)
+    return {**machine(), "command": "make bench-hop", "requests": count, "note": note, **plain, "with_tls": sealed}
 
 
 def main() -> None:
@@ -134,6 +151,8 @@ def main() -> None:
     print(json.dumps(said, indent=1))
     quiet = said["added_quiet"]["p50_ms"]
     print(f"hop, the quietest quarter: +{quiet} ms p50; load {said['machine']['load_average'][0]}")
+    tls = said["with_tls"]
+    print(f"hop by TLS: +{tls['added']['p50_ms']} ms p50, +{tls['added']['p99_ms']} ms p99")
     print(f"hop: +{said['added']['p50_ms']} ms p50, +{said['added']['p99_ms']} ms p99")
 
 

@@ -33,6 +33,8 @@ class NetMarket(Market):
     proxies: dict[str, int] = field(default_factory=dict)
     engines: dict[str, str] = field(default_factory=dict)
     wishes: dict[str, NodeWish] = field(default_factory=dict)
+    fronts: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    """Key and certificate of nodes that peers reach by TLS, which a process before them ends."""
 
     def policy_file(self, name: str) -> Path:
         """Written again to change a node's settings while it runs."""
@@ -104,7 +106,8 @@ class NetMarket(Market):
 
     def _register(self, provider: Provider) -> None:
         offer = self._write_offer(provider, self.plan.model, PRICES)
-        endpoint = f"http://127.0.0.1:{self._known_port(provider)}"
+        scheme = "https://localhost" if provider.name in self.fronts else "http://127.0.0.1"
+        endpoint = f"{scheme}:{self._known_port(provider)}"
         self.run(
             f"registration of {provider.name}",
             *("register", "register", "--deployment", self.deployment, "--rpc", self.chain.url),
@@ -126,7 +129,7 @@ class NetMarket(Market):
             f'policy = "{self.policy_file(name)}"\n'
             f"private_network = true\npeer_ports = [{ports}]\n"
             f"allot_floor = {FLOOR}\nallot_seconds = 2.0\noffload_exposure = {FLOOR}\n"
-            f"engine_slots = {max(wish.slots, 1)}\nregistry_seconds = 1.0\n"
+            f"engine_slots = {max(wish.slots, 1)}\nregistry_seconds = 1.0\n" + self._front(provider)
         )
         engine = ("--engine", self.engines[name]) if name in self.engines else ()
         command = [
@@ -141,6 +144,18 @@ class NetMarket(Market):
             *("--currency-per-native", "0"),
         ]
         return self.processes.start(name, command)
+
+    def _front(self, provider: Provider) -> str:
+        """Starts what ends TLS before a node that has a certificate; the node's setting for it."""
+        if provider.name not in self.fronts:
+            return ""
+        key, certificate = self.fronts[provider.name]
+        command = [
+            *(sys.executable, "-m", "tests.net.tls_front", "--port", str(self.proxies[provider.name])),
+            *("--target", str(provider.port), "--key", str(key), "--certificate", str(certificate)),
+        ]
+        self.processes.start(f"{provider.name}-tls", command)
+        return f'tls_certificate = "{certificate}"\n'
 
     def begin(self) -> None:
         """A chain with the contracts."""

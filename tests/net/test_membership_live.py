@@ -5,7 +5,6 @@ The limits are conditions with much room, since the machine may be busy; `make g
 
 import asyncio
 import ssl
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from node.ports.network import Limits
 from node.services.identity import Prover
 from tests.factories import DOMAIN
 from tests.net.live import LiveNode, live_network, payee_of, signer_of
+from tests.net.tls_front import make_certificate
 from tests.unit.membership_makers import make_row
 
 PATIENCE = 90.0
@@ -101,14 +101,6 @@ async def test_refresh__a_loop_that_failed__is_started_again_and_its_failure_tol
         await service.refresh()
         assert service._runner is not None
         assert not service._runner.done()
-
-
-def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(certificate), "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
-    return key, certificate
 
 
 async def serve_tls(files: tuple[Path, Path], prover: Prover) -> tuple[asyncio.Server, int, list[bytes]]:

@@ -104,6 +104,26 @@ async def test_purchase__peer_was_not_asked_and_its_settings_say_no__is_refused_
     assert not stub.received
 
 
+async def test_purchase__the_best_standing_bid_says_no_after_all__the_next_candidate_serves(
+    tokens: Path, tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    refuses, back = NodePlan("refuses", config=with_settings(blocklist=frozenset({FRONT.payee}))), NodePlan("back")
+    net = await stack.enter_async_context(running_net(tokens, tmp_path, [FRONT, refuses, back]))
+    make_liar(net.nodes["refuses"])  # it would win every comparison
+    for plan in (refuses, back):
+        announce(net, plan)
+    chosen = []
+    for _ in range(3):
+        reply = await buy(net.nodes["front"], body(max_tokens=8))
+        assert reply.status_code == 200, reply.text
+        shown = await draws_of(net.nodes["front"], reply.json()["usage"]["cost"]["request_id"])
+        steps = [step for draw in shown["draws"] for step in draw["record"]["steps"]]
+        chosen.append([step["provider"] for step in steps if step["act"] == "chosen"])
+    assert [hex_of(refuses.payee), hex_of(back.payee)] in chosen, "chosen, refused, then the next"
+    assert all(one[-1] == hex_of(back.payee) for one in chosen)
+    assert len(bought(tmp_path, net.nodes["front"])) == len(chosen)
+
+
 async def test_purchase__own_name_on_the_signed_way__is_refused(
     tokens: Path, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
