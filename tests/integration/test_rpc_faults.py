@@ -132,4 +132,4 @@ async def test_watch__dead_endpoint__is_not_asked_at_every_call(market: Market) 
         before = node.proxy.asked
         for _ in range(10):
             await node.chain.fetch_fees()
-        assert node.proxy.asked - before <= 3
+        assert node.proxy.asked - before <= 6  # each time once more, as a kept connection may have been closed

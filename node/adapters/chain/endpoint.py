@@ -20,6 +20,8 @@ JsonValue = Any
 RETRY_SECONDS = 1.0
 """The first pause after a failure; it doubles up to the next."""
 RETRY_SECONDS_MAX = 60.0
+KEPT_SECONDS = 15.0
+"""How long an idle connection is kept: less than servers do, as whoever closes first decides whether a call is lost."""
 
 
 class EndpointDown(Exception):
@@ -58,6 +60,7 @@ class Endpoint:
     deadline_seconds: float
     health: Health = field(default_factory=Health)
     _provider: AsyncHTTPProvider | None = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def name(self) -> str:
@@ -67,16 +70,35 @@ class Endpoint:
 
     async def call(self, method: str, *params: JsonValue) -> JsonValue:
         """The call's result. Raises EndpointDown or RpcError."""
-        if self._provider is None:
-            self._provider = AsyncHTTPProvider(self.url, exception_retry_configuration=None)
         try:
             async with asyncio.timeout(self.deadline_seconds):
-                answer = await self._provider.make_request(RPCEndpoint(method), list(params))
+                answer = await self._ask(RPCEndpoint(method), list(params))
         except TimeoutError as exc:
             raise EndpointDown(f"no answer within {self.deadline_seconds:g} s") from exc
         except (aiohttp.ClientError, OSError, ValueError, Web3Exception) as exc:
             raise EndpointDown(f"unreachable ({type(exc).__name__})") from exc
         return _result_of(answer)
+
+    async def _ask(self, method: RPCEndpoint, params: list[JsonValue]) -> JsonValue:
+        """Once more if a kept connection turns out to be closed. Never a sending: whether it arrived is not known."""
+        provider = await self._open()
+        try:
+            return await provider.make_request(method, params)
+        except aiohttp.ServerDisconnectedError:
+            if method.startswith("eth_send"):
+                raise
+            return await provider.make_request(method, params)
+
+    async def _open(self) -> AsyncHTTPProvider:
+        """web3's own sessions open a connection, and over TLS shake hands, for every call; ours keep it."""
+        async with self._opening:
+            if self._provider is None:
+                provider = AsyncHTTPProvider(self.url, exception_retry_configuration=None)
+                connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS)
+                session = aiohttp.ClientSession(raise_for_status=True, connector=connector)
+                await provider.cache_async_session(session)
+                self._provider = provider
+            return self._provider
 
     def mark_down(self, reason: str, now: float) -> None:
         """Leave it alone for a while, longer each time."""
