@@ -3,6 +3,7 @@
 import json
 import random
 from collections import defaultdict
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
+from node.adapters.chain.abi import Interface, load_artifact
+from node.adapters.keys import recover
 from node.api.duels import DuelServices, duel_routes
 from node.cli import duels as command
 from node.core.duel_facts import DuelFacts, MemberFacts
@@ -25,16 +28,18 @@ from node.core.judging.exact import question_key
 from node.core.ratings import Sprt
 from node.core.types import ZERO32, Address, Amount, Bytes32
 from node.core.wire import hex_of
-from node.duelling import probe_questions
+from node.duelling import add_duels, duel_jobs, probe_questions
 from node.ports.routing import Purchase
 from node.services.duel_canaries import Canaries
 from node.services.judging import CHAT
+from node.settings import load_settings
 from tests.duels import court_lab
 from tests.duels.court_lab import MODEL, CourtLab, LabNode, MemoryStore, ready
 
 QUESTION = "What is 2 + 2?"
 KNOWN = {question_key(f"user: {QUESTION}"): ("number", "4")}
 LAZY = 5
+FILES = dict.fromkeys(("keystore", "password_file", "offer", "tokenizer"), "unused")
 
 
 def case_of(question: str, first: str, second: str) -> Case:
@@ -237,3 +242,23 @@ def test_probes__ask_known_questions_too(tmp_path: Path) -> None:
         probe_questions(SimpleNamespace(canaries=known, probe_questions=None))  # type: ignore[arg-type]
     with pytest.raises(BadConfig):
         probe_questions(SimpleNamespace(canaries=None, probe_questions=tmp_path / "none"))  # type: ignore[arg-type]
+
+
+async def test_node__with_known_questions__counts_canaries_by_them(sums: CourtLab, tmp_path: Path) -> None:
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps([{"question": QUESTION, "kind": "number", "answer": "4"}]))
+    settings = load_settings({"duels": True, "canaries": str(known), "payee": "0x" + "ab" * 20, **FILES}, {})
+    node = sums.dispatcher
+    market = SimpleNamespace(payee=node.me, domain=sums.world.chain.domain)
+    parts: Any = SimpleNamespace(market=market, signer=node.signer, recover=recover, clock=sums.clock)
+    deployment = SimpleNamespace(chain_id=31337, duels=sums.court.address)
+    chain = SimpleNamespace(deployment=deployment, duels=Interface.of(load_artifact("Duels")))
+    books = SimpleNamespace(chain=sums, duels=node.store, outbox=sums)
+    basis: Any = SimpleNamespace(chain=chain, books=books, gas_key=node.signer)
+    network: Any = SimpleNamespace(membership=sums, peers=sums)
+    async with AsyncExitStack() as stack:
+        duelled = add_duels(settings, parts, basis, (network, None), stack)
+    assert duelled is not None
+    assert duelled.services.canaries.known == KNOWN
+    assert "canaries" in [job.name for job in duel_jobs(duelled, settings)]
+    assert duelled.probes is None, "a node that buys nothing probes nobody"
