@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {DuelState, IDuels, State, Vote} from "../../src/interfaces/IDuels.sol";
+import {IRegistry} from "../../src/interfaces/IRegistry.sol";
 import {DuelsFixture} from "../base/DuelsFixture.sol";
 
 /// @notice Revealing, appealing and ending, named as in `trees/`.
@@ -210,6 +211,7 @@ contract DuelsVotesTest is DuelsFixture {
         uint128 share = LOSER * 3 / 10 / 5;
         vm.expectEmit(address(court));
         emit IDuels.Finalized(duelId, State.FirstWon, LOSER, REQUEST_FEE, share, BOND - 5 * FEE, 0);
+        vm.expectCall(address(registry), abi.encodeWithSelector(IRegistry.slash.selector), 1);
         vm.prank(stranger);
         court.finalize(duelId);
         assertEq(court.balances(first), REQUEST_FEE);
