@@ -36,12 +36,13 @@ class CourtTimes:
 
 @dataclass(slots=True)
 class CourtMarket(NetMarket):
-    """`reference`: the judges' engine. `executors`: name -> engine URL."""
+    """`reference`: the judges' engine. `executors`: name -> engine URL. `rates`: dispatcher -> duels per mille."""
 
     reference: str = ""
     executors: dict[str, str] = field(default_factory=dict)
     judges: tuple[str, ...] = ()
     times: CourtTimes = CourtTimes()
+    rates: dict[str, int] = field(default_factory=lambda: {DISPATCHER: 1000})
 
     def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
         """The same commands inside this process: some fifty of them would each load everything anew."""
@@ -83,12 +84,13 @@ class CourtMarket(NetMarket):
     def build(self) -> None:
         """Everybody registered, enrolled, funded; not started yet."""
         self.begin()
-        for name in (DISPATCHER, *self.executors, *self.judges):
+        for name in (*self.rates, *self.executors, *self.judges):
             url = self.executors.get(name, "")
             self.add_net_provider(NodeWish(name, slots=8 if url else 0, policy=ALONE, engine_url=url))
         for provider in self.providers:
             self.court(provider, "enroll", "--delegate", provider.operator.address)
-        self._fund_dispatcher()
+        for name in self.rates:
+            self._fund_dispatcher(self.provider(name))
 
     def court(self, provider: Provider, command: str, *arguments: object) -> None:
         """One command of scripts/duels.py by the owner."""
@@ -98,14 +100,14 @@ class CourtMarket(NetMarket):
             *("duels", command, *reach, "--dev-account", provider.account, *arguments, "--yes"),
         )
 
-    def _fund_dispatcher(self) -> None:
+    def _fund_dispatcher(self, provider: Provider) -> None:
         """It pays for itself (a duel's payer is a member), through its operator key."""
-        provider, reach = self.provider(DISPATCHER), ("--deployment", self.deployment, "--rpc", self.chain.url)
+        reach = ("--deployment", self.deployment, "--rpc", self.chain.url)
         self.court(provider, "fund", "--amount", BOND_MONEY, "--mint-dev")
         allots = [part for name in self.executors for part in ("--allot", f"{self.provider(name).owner}={ALLOT}")]
         owner = ("--dev-account", provider.account)
         self.run(
-            "deposit of the dispatcher",
+            f"deposit of {provider.name} as payer",
             *("prepay", "deposit", *reach, *owner, "--amount", DEPOSIT, *allots, "--mint-dev", "--yes"),
         )
         key = (
@@ -115,14 +117,14 @@ class CourtMarket(NetMarket):
             provider.operator.password_file,
         )
         self.run(
-            "signer of the dispatcher", *("prepay", "authorize-signer", *reach, *owner, "--cap", CAP, *key, "--yes")
+            f"signer of {provider.name}", *("prepay", "authorize-signer", *reach, *owner, "--cap", CAP, *key, "--yes")
         )
 
     def launch_provider(self, provider: Provider) -> Child:
         """As in a network, with the settings of duels."""
         name, wish = provider.name, self.wishes[provider.name]
         ports = ", ".join(str(port) for port in self.proxies.values())
-        is_dispatcher = name == DISPATCHER
+        rate = self.rates.get(name)
         config = self.plan.folder / f"{name}.toml"
         config.write_text(
             f'offload_wallet = "{self.plan.folder / name}-offload.db"\n'
@@ -130,7 +132,7 @@ class CourtMarket(NetMarket):
             f"private_network = true\npeer_ports = [{ports}]\noffload_exposure = {ALLOT}\n"
             f"engine_slots = {max(wish.slots, 1)}\nregistry_seconds = 1.0\n"
             f'duels = true\nduel_seconds = 1.0\njudge_engine = "{self.reference}"\njudge_model = "{self.plan.model}"\n'
-            + (f'offload_payer = "{provider.owner}"\nduel_rate_per_mille = 1000\n' if is_dispatcher else "")
+            + ("" if rate is None else f'offload_payer = "{provider.owner}"\nduel_rate_per_mille = {rate}\n')
         )
         engine = ("--engine", self.engines[name]) if name in self.engines else ()
         folder: Path = self.plan.folder
