@@ -121,7 +121,7 @@ def _show(scenario: Scenario, groups: dict[str, list[Done]], out: Path | None) -
 @app.command()
 def reproduce(
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/results"),
-    seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n (at most five where runs are long).")] = 20,
+    seeds: Annotated[int, typer.Option(min=2, help="Test seeds 1..n (at most five where runs are long).")] = 10,
     trace: Annotated[Path | None, typer.Option(help="Azure-format CSV for the trace experiment.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "processes",
