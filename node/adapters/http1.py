@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        self._head_size = 0
+        self._idle_size = 0
         self._until_eof = True
         self._may_keep = False
         self.headers: dict[str, str] = {}
@@ -162,15 +162,14 @@ class Connection(asyncio.Protocol):
         if self.is_complete:
             self.abort("the engine sent more than its answer")
             return
-        if self.status == 0:
-            self._head_size += len(data)
+        self._idle_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort("the engine does not speak HTTP/1.1")
             return
-        if self.status == 0 and self._head_size > MAX_HEADER_BYTES:
-            self.abort("the engine's response head is too large")
+        if self._idle_size > MAX_HEADER_BYTES:
+            self.abort("the engine's response has too large a head or trailer")
             return
         if self._size > HIGH_WATER and not self._is_paused and self._transport is not None:
             self._is_paused = True
@@ -186,7 +185,7 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         self.is_closed = True
         if not self.is_complete and self._failure is None:
-            self.was_stale = self._head_size == 0
+            self.was_stale = self.status == 0 and self._idle_size == 0
             self._failure = EngineFailed("the engine closed the connection")
             self._failure.__cause__ = exc
         self._wake()
@@ -209,6 +208,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Collect; the reader takes all at once."""
+        self._idle_size = 0
         self._parts.append(data)
         self._size += len(data)
 

@@ -39,6 +39,8 @@ class LimitedProtocol(HttpToolsProtocol):
     _phase = _armed = Phase.NOTHING
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _idle_bytes = 0
+    """What came since the last byte of the body: chunk lines, or trailers."""
     cycle: Any
     """The request being received or answered: uvicorn's kind or ours."""
     _exchanges: tuple[PaidExchange, ...] = ()
@@ -63,9 +65,13 @@ class LimitedProtocol(HttpToolsProtocol):
         """Count what comes before a head is complete; time what is not complete after this read."""
         if self._phase is Phase.HEAD:
             self._head_bytes += len(data)
+        elif self._phase is Phase.BODY:
+            self._idle_bytes += len(data)
         super().data_received(data)
         if self._phase is Phase.HEAD and self._head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
             self.send_400_response("Request head too large.")
+        if self._idle_bytes > MAX_HEADER_BYTES:
+            self.transport.abort()
         if self._phase is not self._armed:
             self._arm(self._phase)
 
@@ -76,9 +82,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of a head. Trailers are nobody's: kept, they would be memory for the asking (H4)."""
+        if self._phase is Phase.HEAD:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """The body's turn."""
-        self._phase = Phase.BODY
+        self._phase, self._idle_bytes = Phase.BODY, 0
         path = PAID_PATHS.get(self.url.partition(b"?")[0])
         routes = getattr(self.app, "paid", None)
         if path is None or routes is None or self.parser.get_method() != b"POST":
@@ -104,6 +115,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Bytes of the body."""
+        self._idle_bytes = 0
         if isinstance(self.cycle, PaidExchange):
             self.cycle.add_body(body)
         else:
@@ -111,7 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The caller has said all: from here on time is the engine's, or uvicorn's keep-alive."""
-        self._phase = Phase.NOTHING
+        self._phase, self._idle_bytes = Phase.NOTHING, 0
         if isinstance(self.cycle, PaidExchange):
             self.cycle.end_body()
         else:

@@ -15,26 +15,21 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from node.client.effects import Fetch, NoReply, Open, Reply
+from node.core.endpoints import EndpointRules, is_allowed
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 120.0
 """Between two pieces of a stream; a queue at the engine may hold the first one back for long."""
+PUBLIC_ONLY = EndpointRules()
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 def is_global(address: str) -> bool:
-    """Whether an IP address is a public unicast one, whatever it is wrapped in (v4-mapped, 6to4, NAT64, Teredo)."""
+    """Whether an IP address is a public unicast one, and wraps none that is not; a scope makes it local."""
     try:
-        ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+        return is_allowed(ipaddress.ip_address(address), PUBLIC_ONLY)
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip in ipaddress.ip_network("64:ff9b::/32"):  # NAT64 prefixes reach IPv4, private ones included
-            return False
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None:
-            return is_global(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 class GuardedResolver(AbstractResolver):

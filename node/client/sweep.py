@@ -10,12 +10,12 @@ from functools import partial
 from node.client.books import Books, Held
 from node.client.delivery import PayeeCheated, take_receipt
 from node.client.effects import Flow, InWallet, ReadOperator
-from node.client.lookups import fetch_receipt
+from node.client.lookups import fetch_late_receipt
 from node.client.payer import Payer
 from node.client.trade import LateCase, now_of
 from node.client.verify import Problem
 from node.client.wallet import GAP_PATIENCE, Purse, is_gap_overdue
-from node.core.errors import WwwserveError
+from node.core.errors import PeerFailed, WwwserveError
 from node.core.types import Address, Bytes32, Seconds
 
 
@@ -33,15 +33,18 @@ def sweep(payer: Payer, live: Collection[Bytes32] = ()) -> Flow[Swept]:
     """`live` are the requests with a stream open in this process: they are left alone."""
     booked = failed = 0
     waiting: list[Held] = yield InWallet(Books.load_open)
+    silent: set[str] = set()
     for held in waiting:
-        if held.purchase.request_id in live:
+        if held.purchase.request_id in live or held.origin.url in silent:
             continue
         try:
             booked += yield from _book_late(held, payer)
         except PayeeCheated:
             booked += 1  # the evidence is kept and the payee stopped
-        except WwwserveError:
+        except WwwserveError as exc:
             failed += 1
+            if isinstance(exc, PeerFailed):
+                silent.add(held.origin.url)
     now = now_of(payer)
     dropped: list[Bytes32] = yield InWallet(partial(Books.drop_stale, now=now, live=tuple(live)))
     stopped = yield from _stop_overdue(now)
@@ -50,7 +53,7 @@ def sweep(payer: Payer, live: Collection[Bytes32] = ()) -> Flow[Swept]:
 
 def _book_late(held: Held, payer: Payer) -> Flow[int]:
     key, url = held.purchase.key, held.origin.url
-    shown = yield from fetch_receipt(url, key, held.purchase.request_id)
+    shown = yield from fetch_late_receipt(url, key, held.purchase.request_id)
     if shown is None:
         return 0
     operator: Address = yield ReadOperator(key.payee, key.generation)

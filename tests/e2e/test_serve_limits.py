@@ -1,6 +1,7 @@
 """What protects the node: caps, draining, a ledger that cannot write, sockets that misbehave."""
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -171,6 +172,22 @@ async def test_ambiguous_framing__is_refused_and_the_connection_closed(lab: Lab,
 async def test_header_bomb__is_cut_off(lab: Lab) -> None:
     answer = await raw(lab, CHAT_LINE + b"X-Pad: " + b"a" * 200_000)
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/nothing"])
+@pytest.mark.parametrize("trailer", [b"x: " + b"a" * 4_000 + b"\r\n", b"a" * 4_000])
+async def test_trailers_without_end__are_cut_off(lab: Lab, path: bytes, trailer: bytes) -> None:
+    host, port = lab.node.base_url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: ")
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 64 << 20:
+            writer.write(trailer * 16)
+            await writer.drain()
+            sent += len(trailer) * 16
+    writer.close()
+    assert sent < 64 << 20
 
 
 async def test_slow_headers__are_cut_off(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,18 @@ async def test_receipt__never_shown__answer_is_incomplete_and_exposure_holds(ben
     assert bench.purse.ceiling - bench.purse.verified <= LIMITS.exposure
 
 
+async def test_sweep__a_payee_that_is_silent__is_asked_once_and_holds_nobody_up(bench):
+    silent, honest = await bench.node("silent"), await bench.node("honest")
+    for node in (silent, honest, silent, silent):
+        node.faults = {"no_receipt_at_all"}
+        with pytest.raises(AnswerCut):
+            await bench.client(node).complete(CHAT)
+    await silent.stop()
+    honest.faults = set()
+    swept = await bench.client(honest).sweep()
+    assert (swept.booked, swept.failed) == (1, 1)
+
+
 async def test_stream__cut_after_three_words__is_an_error_and_only_what_came_is_verified(bench):
     node = await bench.node()
     node.faults = {"cut_early"}

@@ -1,5 +1,7 @@
 """The protocol's rules: who is believed what, what is sent when, what liars can and cannot do."""
 
+from collections import Counter
+
 from node.core.membership.beliefs import ACCUSATION_BURST
 from node.core.membership.members import Liveness, Registered
 from node.core.membership.news import FRESH_SECONDS, News
@@ -409,3 +411,20 @@ def test_notary__real_keys__tell_genuine_from_forged() -> None:
     assert notary(1).is_genuine(one.rumour, one.signature, key(2).address)
     assert not notary(1).is_genuine(one.rumour, one.signature, key(3).address)
     assert not notary(1).is_genuine(one.rumour, Signature(b"\x00" * 65), key(2).address)
+
+
+def test_member_that_leaves_and_lives_again_by_turns__takes_nobodys_turn() -> None:
+    machine, incarnation = knowing(10), 2
+    for packet in range(40):
+        flips: list[SignedRumour] = []
+        for _ in range(8):
+            flips += [rumour(2, Rumour(RumourKind.LEFT, payee(2), incarnation)), alive(2, incarnation + 1)]
+            incarnation += 1
+        tell(machine, *flips, now=1.0 + packet * 0.025)
+    probed: Counter[bytes] = Counter()
+    for step in range(60 * 100):
+        for send in pings(machine.tick(2.0 + step * 0.01)):
+            probed[send.to] += 1
+            machine.on_reply(send, Draft(Kind.ACK), 2.0 + step * 0.01)
+    assert max(probed.values()) - min(probed.values()) <= 2
+    assert len(probed) == 9

@@ -207,3 +207,10 @@ def test_trust__failures_in_a_row__back_off_twice_as_long_up_to_a_limit():
     assert record.is_avoided(101.0)
     assert not record.is_avoided(100.0 + LONGEST_BACKOFF_SECONDS)
     assert next_record_after_answer(record, 1.0, 1.0).failures == 0
+
+
+def test_peer_that_fails_for_ever__is_avoided_for_ever_and_breaks_nothing() -> None:
+    record = NEWCOMER
+    for _ in range(2_000):
+        record = next_record_after_failure(record, 100.0)
+    assert record.avoid_until == 100.0 + LONGEST_BACKOFF_SECONDS

@@ -40,6 +40,8 @@ class Rounds:
     def __init__(self, me: Address, table: Table, dice: Dice) -> None:
         self._me, self._table, self._dice = me, table, dice
         self._round: list[Address] = []
+        self._placed: set[Address] = set()
+        """Who has, or had, a turn in this round: one that leaves and lives again by turns would get all of them."""
         self._others: list[Address] = []
         self._urgent: dict[Address, float] = {}
 
@@ -48,7 +50,10 @@ class Rounds:
         self._others = [entry.registered.payee for entry in self._table if entry.registered.payee != self._me]
 
     def enter(self, payee: Address) -> None:
-        """It is in touch again: it gets a turn in the present round, at a random place."""
+        """It is in touch again: it gets a turn in the present round, at a random place, unless it had one."""
+        if payee in self._placed:
+            return
+        self._placed.add(payee)
         self._round.insert(int(self._dice.random() * (len(self._round) + 1)), payee)
 
     def hurry(self, payee: Address, due: float) -> None:
@@ -70,6 +75,7 @@ class Rounds:
                 if entry is not None and entry.is_in_touch:
                     return entry.registered.payee
             self._round = [payee for payee in self._others if self._is(payee, _in_touch)]
+            self._placed = set(self._round)
             self._shuffle(self._round)
         return None
 

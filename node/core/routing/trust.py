@@ -21,6 +21,8 @@ SLACK_SECONDS = 0.25
 """Added to promise and deed alike: a network's jitter is no broken promise."""
 FIRST_BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 120.0
+MOST_DOUBLINGS = 6
+"""After so many the longest is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def record_with_pending(record: PeerRecord, pending: Iterable[tuple[float, float
 
 def next_record_after_failure(record: PeerRecord, now: float) -> PeerRecord:
     """The record after a refusal in bad faith, a time-out, or a broken stream: back off, twice as long each time."""
-    seconds = min(FIRST_BACKOFF_SECONDS * 2.0**record.failures, LONGEST_BACKOFF_SECONDS)
+    doublings = min(record.failures, MOST_DOUBLINGS)  # a peer that never answers fails for ever, and 2.0**1024 raises
+    seconds = min(FIRST_BACKOFF_SECONDS * 2.0**doublings, LONGEST_BACKOFF_SECONDS)
     return replace(record, failures=record.failures + 1, avoid_until=now + seconds)
 
 

@@ -86,3 +86,23 @@ async def test_listener__connection_lost__gets_what_came_then_the_failure() -> N
     assert connection.take() == b"abc"
     with pytest.raises(EngineFailed):
         connection.take()
+
+
+@pytest.mark.parametrize("trailers", [b"x: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000])
+async def test_trailers__without_end__are_no_answer(trailers: bytes) -> None:
+    connection = opened([])
+    connection.data_received(HEAD + b"1\r\na\r\n0\r\nx: ")
+    for _ in range(1_000):
+        if connection.is_closed or connection._transport.is_aborted:  # type: ignore[union-attr]
+            break
+        connection.data_received(trailers)
+    else:
+        pytest.fail("a megabyte of trailers was taken")
+
+
+async def test_body__of_many_small_chunks__is_no_trailer() -> None:
+    connection = opened([])
+    connection.data_received(HEAD)
+    for _ in range(20_000):
+        connection.data_received(b"1\r\na\r\n")
+    assert not connection.is_closed
