@@ -47,7 +47,7 @@ ASK_SECONDS = 1.0
 """A bid that takes longer is not waited for."""
 SKEW_SECONDS = 60.0
 """How old, or ahead of our clock, an enquiry may be."""
-MOST_PATHS = 10_000
+MOST_PROMISES = 10_000
 STANDING_PROMPT, STANDING_TOKENS = 512, 1_024
 """The middling request that a standing bid speaks of."""
 
@@ -166,7 +166,7 @@ class QuestionMaker:
 
 
 class Answerer:
-    """Answers peers, and remembers which way a request it was asked about has come (no loops)."""
+    """Answers peers, and remembers to whom it has said yes."""
 
     def __init__(
         self, identity: Identity, membership: Membership, policies: Policies, view: OwnView, dice: Dice, offers: Offers
@@ -177,12 +177,12 @@ class Answerer:
         self._view = view
         self._dice = dice
         self._offers = offers
-        self._paths: dict[Bytes32, tuple[Address, ...]] = {}
+        self._promised: dict[tuple[Address, Bytes32], None] = {}
         self._number = 0
 
-    def path_of(self, origin: Bytes32) -> tuple[Address, ...] | None:
-        """The nodes that a purchase with this `originHash` has passed, as its dispatcher said when it asked."""
-        return self._paths.get(origin)
+    def has_promised(self, asker: Address, origin: Bytes32) -> bool:
+        """Whether this asker was given a bid for purchases of this `originHash`."""
+        return (asker, origin) in self._promised
 
     def answer(self, body: object) -> dict[str, Any]:
         """A signed bid or a signed refusal. Raises BadRequest, WrongSignature for what deserves no answer."""
@@ -285,6 +285,6 @@ class Answerer:
         return SignedBid(bid, self._identity.sign(bid.struct_hash()))
 
     def _remember(self, question: Question) -> None:
-        if len(self._paths) >= MOST_PATHS:
-            del self._paths[next(iter(self._paths))]
-        self._paths[question.origin] = question.path
+        if len(self._promised) >= MOST_PROMISES:
+            del self._promised[next(iter(self._promised))]
+        self._promised[question.asker, question.origin] = None

@@ -90,7 +90,7 @@ class PolicyRouter:
             prompt_tokens=quote.prompt_tokens,
             max_tokens=quote.completion_limit,
             finish_by=wishes.finish_within,
-            path=way_of(terms.hops, self.parts.answerer.path_of(terms.origin_hash) or wishes.path),
+            path=way_of(terms.hops, wishes.path),
             demands=demands,
         )
         if terms.hops:
@@ -104,7 +104,7 @@ class PolicyRouter:
         config, now = self.parts.policies.config, self.parts.draws.identity.clock.now()
         if config.draining or not config.serves_peers_at(now):
             raise Overloaded("this node takes no work of other nodes now", retry_after=60)
-        if self.parts.answerer.path_of(terms.origin_hash) is not None:
+        if self.parts.answerer.has_promised(asked.path[-1], terms.origin_hash):
             return
         against = self.parts.answerer.takes(asked.models[0], asked)
         if against is not None:
@@ -380,7 +380,7 @@ class PolicyRoute:
         self._away = Away(bid.provider, promise, self._clock.monotonic())
         self._router.peers.send(self._away)
         engine = PeerEngine(self._parts.market, chosen.member, bid, self._new_deal(admission), self._away)
-        return Backend(engine, self._model.name)
+        return Backend(engine, self._model.name, is_peer=True)
 
     def _keep(self, task: DrawTask, drawn: Drawn, decision: Decision) -> None:
         if isinstance(decision, Wait) and self._rounds:

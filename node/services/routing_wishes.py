@@ -49,7 +49,7 @@ def parse_wishes(value: object) -> Wishes:
 
 
 def way_of(hops: int, said: tuple[Address, ...]) -> tuple[Address, ...]:
-    """The nodes a request came by: as its buyer signed them (in the body, or in its question), as many as its hops."""
+    """The nodes a request came by: as its buyer signed them in the body, as many as its hops."""
     return said if len(said) == hops else (ZERO_ADDRESS,) * hops
 
 

@@ -17,10 +17,10 @@ from node.core.routing.config import ProviderConfig
 from node.core.routing.enquiry import Question, question_to_json
 from node.core.routing.load import EngineLimits
 from node.core.routing.types import RouteRequest, Skip
-from node.core.types import ZERO32, Address, Amount, Bytes32, Micros, Seconds
+from node.core.types import ZERO32, ZERO_ADDRESS, Address, Amount, Bytes32, Micros, Seconds
 from node.ports.network import Limits, PeerReply
 from node.services.backends import Backend, Backends
-from node.services.bids import MOST_PATHS, Answerer, Asker, Identity, QuestionMaker
+from node.services.bids import MOST_PROMISES, Answerer, Asker, Identity, QuestionMaker
 from node.services.routing_meter import Meters
 from node.services.routing_policies import Policies
 from node.services.routing_view import OwnView
@@ -151,19 +151,20 @@ def test_answer__blocked_asker__refuses() -> None:
     assert reason_of(make_answerer(config).answer(asked())) == Skip.BLOCKLISTED
 
 
-def test_path_of__after_a_bid__knows_the_way_the_request_came() -> None:
+def test_has_promised__after_a_bid__to_its_asker_alone() -> None:
     answerer = make_answerer()
     answerer.answer(asked())
-    assert answerer.path_of(QUESTION.origin) == (ASKER,)
-    assert answerer.path_of(ZERO32) is None
+    assert answerer.has_promised(ASKER, QUESTION.origin)
+    assert not answerer.has_promised(ZERO_ADDRESS, QUESTION.origin)
+    assert not answerer.has_promised(ASKER, ZERO32)
 
 
-def test_path_of__many_questions__forgets_the_oldest() -> None:
+def test_has_promised__many_questions__forgets_the_oldest() -> None:
     answerer = make_answerer()
-    for number in range(MOST_PATHS + 1):
+    for number in range(MOST_PROMISES + 1):
         answerer._remember(replace(QUESTION, origin=Bytes32(number.to_bytes(32, "big"))))
-    assert answerer.path_of(Bytes32((0).to_bytes(32, "big"))) is None
-    assert answerer.path_of(Bytes32(MOST_PATHS.to_bytes(32, "big"))) == (ASKER,)
+    assert not answerer.has_promised(ASKER, Bytes32((0).to_bytes(32, "big")))
+    assert answerer.has_promised(ASKER, Bytes32(MOST_PROMISES.to_bytes(32, "big")))
 
 
 def test_standing_rows__a_row_a_model_while_it_would_serve() -> None:
