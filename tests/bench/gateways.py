@@ -5,6 +5,7 @@ is left out and named in the result. Only ours takes payment.
 """
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -57,7 +58,9 @@ class Gateway:
 
     @property
     def venv(self) -> Path:
-        return CACHE / self.name
+        """One for each Python, so that a gateway written in Python runs on the same as ours."""
+        python = os.path.realpath(sys.executable)
+        return CACHE / f"{self.name}-{hashlib.sha256(python.encode()).hexdigest()[:8]}"
 
 
 GATEWAYS = (
