@@ -43,7 +43,8 @@ def build(model: str, quality: float, seed: int) -> FastAPI:
         usage = {"prompt_tokens": 10_000, "completion_tokens": 10_000, "total_tokens": 20_000}
         if not fields.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            return JSONResponse({"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage})
+            choices = [choice] * int(fields.get("n") or 1)
+            return JSONResponse({"id": "x", "object": "chat.completion", "choices": choices, "usage": usage})
         return StreamingResponse(events(words, usage), media_type="text/event-stream")
 
     return app

@@ -231,16 +231,23 @@ def rows(*logprobs: float) -> dict[str, Any]:
     return {"prompt_logprobs": listed, "choices": []}
 
 
-async def test_likelihood__chat__compares_the_answers_tokens_alone() -> None:
-    prompt = rows(-9.0, -9.0)
-    engine = Replies(prompt, rows(-9.0, -9.0, -1.0, -1.0, -1.0, -1.0), rows(-9.0, -9.0, -2.0, -2.0, -2.0, -2.0, -2.0))
-    judgement = await LikelihoodJudge(engine, "m").judge(case_of("q", "good", "bad"))
+def own(*texts: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": text}} for text in texts]}
+
+
+async def test_likelihood__chat__compares_the_answers_tokens_with_the_references_own() -> None:
+    answers = [[-1.0] * 4, [-2.0] * 5, [-1.1] * 4, [-1.3] * 4]
+    engine = Replies(own("mine", "again", ""), rows(-9.0, -9.0), *(rows(-9.0, -9.0, *one) for one in answers))
+    case = Case(CHAT, {"messages": [{"role": "user", "content": "q"}], "max_tokens": 9, "seed": 1}, "good", "bad")
+    judgement = await LikelihoodJudge(engine, "m").judge(case)
     assert (judgement.vote, judgement.rationale) == (
         Vote.FIRST,
-        "mean log-probability a token: -1.000 and -2.000",
+        "mean log-probability a token: -1.000 and -2.000, the reference's own -1.200",
     )
-    assert engine.bodies[1]["messages"][-1] == {"role": "assistant", "content": "good"}
-    assert engine.bodies[1]["continue_final_message"] is True
+    asked, answered = engine.bodies[0], engine.bodies[2]
+    assert (asked["n"], asked["max_tokens"], "seed" in asked) == (3, 9, False)
+    assert answered["messages"][-1] == {"role": "assistant", "content": "good"}
+    assert answered["continue_final_message"] is True
 
 
 async def test_likelihood__completions__uses_echo() -> None:
@@ -248,22 +255,44 @@ async def test_likelihood__completions__uses_echo() -> None:
         logprobs = {"text_offset": [0, 2, 4, 6, 8, 10], "token_logprobs": [None, -9.0, *[value] * 4]}
         return {"choices": [{"logprobs": logprobs}]}
 
-    engine = Replies(echo(-3.0), echo(-1.0))
+    engine = Replies({"choices": [{"text": "mine"}]}, echo(-3.0), echo(-1.0), echo(-0.9))
     judgement = await LikelihoodJudge(engine, "m").judge(Case(COMPLETIONS, {"prompt": "abcd"}, "x", "y"))
     assert judgement.vote is Vote.SECOND
-    assert engine.bodies[0]["prompt"] == "abcdx"
+    assert engine.bodies[1]["prompt"] == "abcdx"
+
+
+HONEST, LONG = [-1.5] * 40, [[-1.4] * 32, [-1.7] * 32]
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [([-1.0] * 3, [-9.0] * 9), ([-1.0] * 9, None), ([-1.0] * 9, [-1.1] * 9), ([], [])],
+    ("first", "second", "mine", "vote"),
+    [
+        (HONEST, [-2.6] * 40, LONG, Vote.FIRST),  # a damaged model
+        (HONEST, [-0.2] * 64, LONG, Vote.FIRST),  # a text that predicts itself
+        ([-0.2] * 64, HONEST, LONG, Vote.SECOND),
+        (HONEST, [-1.6] * 40, LONG, Vote.TIE),
+        (HONEST, [], LONG, Vote.FIRST),  # no answer where there is one to give
+        ([-1.0] * 3, HONEST, LONG, Vote.SECOND),
+        ([-1.0] * 3, HONEST, [[-1.0] * 3, [-1.0] * 9], Vote.TIE),  # a short answer is a usual one here
+        ([], [], LONG, Vote.TIE),
+        (HONEST, None, LONG, Vote.TIE),
+        (HONEST, [-2.6] * 40, [], Vote.TIE),
+        (HONEST, [-2.6] * 40, [None, [-1.0] * 3], Vote.TIE),
+    ],
 )
-def test_likelier__too_short_unknown_or_close__ties(first: list[float], second: list[float] | None) -> None:
-    assert likelihood.likelier(first, second).vote is Vote.TIE
+def test_nearer__two_answers_and_the_references_own__votes(
+    first: list[float], second: list[float] | None, mine: list[list[float] | None], vote: Vote
+) -> None:
+    assert likelihood.nearer(first, second, mine).vote is vote
+
+
+def test_nearer__a_long_answer__counts_over_the_same_places() -> None:
+    tail = [-0.1] * 1_000  # the further a text goes, the likelier its tokens
+    assert likelihood.nearer([-1.5] * 256 + tail, [-2.0] * 256, [[-1.5] * 256]).vote is Vote.FIRST
 
 
 async def test_likelihood__an_engine_without_prompt_logprobs__ties() -> None:
-    judgement = await LikelihoodJudge(Replies({}), "m").judge(case_of("q", "good", "bad"))
+    judgement = await LikelihoodJudge(Replies(own("mine"), {}), "m").judge(case_of("q", "good", "bad"))
     assert judgement.vote is Vote.TIE
 
 

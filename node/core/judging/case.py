@@ -8,6 +8,10 @@ from node.core.duels import Vote
 
 MOST_SHOWN = 24_000
 """Characters of one text that a judge is shown; of a longer one the beginning and the end."""
+MOST_READ = 10 * MOST_SHOWN
+"""Characters of an answer that are read at all: what it was paid for bounds its tokens, not its text."""
+MOST_DEEP = 64
+"""Levels of a request that a judging engine is sent. Its parser, and ours, give up somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +79,22 @@ def shown(text: str, most: int = MOST_SHOWN) -> str:
         return text
     half = most // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+def clean(text: str) -> str:
+    """Text that every encoder takes: half a surrogate pair, which JSON may hold, is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def plain(value: object, levels: int = MOST_DEEP) -> object:
+    """A stranger's JSON as every encoder and parser takes it: texts clean, large integers in words, nothing deep."""
+    match value:
+        case str():
+            return clean(value)
+        case int() if not -(1 << 63) <= value < 1 << 63:
+            return str(value)
+        case Mapping():
+            return {clean(str(key)): plain(one, levels - 1) for key, one in value.items()} if levels else None
+        case list() | tuple():
+            return [plain(one, levels - 1) for one in value] if levels else None
+    return value

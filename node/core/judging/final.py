@@ -1,23 +1,31 @@
-"""Final answers: what of a text is the answer, its reasoning left out; its value where it can be compared exactly."""
+"""Final answers: what of a text is the answer, its reasoning left out; its value where it can be compared exactly.
+
+Texts are strangers' and may be long: every reading here takes time in proportion to the length, whatever the text.
+"""
 
 import json
 import re
 from fractions import Fraction
 
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
+_THOUGHT = re.compile(r"<(/?)(think|thinking|reasoning)>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{([^{}]{0,200})\}")
-_MARKED = re.compile(r"(?:####|final answer\s*(?:is)?\s*:?|answer\s*:)[ \t]*([^\n]{1,200})", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d[\d,]{0,40}(?:\.\d{1,40})?(?:\s*/\s*\d{1,20})?")
+_MARKED = re.compile(r"(?:####|final answer\s{0,9}(?:is)?\s{0,9}:?|answer\s{0,9}:)[ \t]*([^\n]{1,200})", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]{0,40}(?:\.\d{1,40})?(?:\s{0,9}/\s{0,9}\d{1,20})?")
 _LETTER = re.compile(r"\b([A-E])\b")
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = "```"
 
 
 def final_text(text: str) -> str:
     """What is left when the reasoning is taken out. An unfinished reasoning has no answer: nothing is left of it."""
-    left = _THOUGHT.sub("", text)
-    opened = _OPEN_THOUGHT.search(left)
-    return (left[: opened.start()] if opened else left).strip()
+    left, at, inside = [], 0, ""
+    for tag in _THOUGHT.finditer(text):
+        name = tag[2].lower()
+        if not inside and not tag[1]:
+            left.append(text[at : tag.start()])
+            inside = name
+        elif inside == name and tag[1]:
+            at, inside = tag.end(), ""
+    return ("".join(left) if inside else "".join(left) + text[at:]).strip()
 
 
 def stated(text: str) -> str:
@@ -50,8 +58,9 @@ def letter_of(text: str) -> str | None:
 def json_of(text: str) -> str | None:
     """The JSON an answer consists of, in one spelling; None when it is none."""
     final = final_text(text)
-    fenced = _FENCE.findall(final)
+    pieces = final.split(_FENCE)
+    fenced = pieces[1:-1:2]  # every second piece, if a fence follows it
     try:
-        return json.dumps(json.loads(fenced[-1] if fenced else final), sort_keys=True)
+        return json.dumps(json.loads(fenced[-1].removeprefix("json") if fenced else final), sort_keys=True)
     except (ValueError, RecursionError):
         return None

@@ -1,7 +1,9 @@
 """Likelihood under a reference model: is this text what the claimed model would write? Reads replies, never raises.
 
-It tells a substituted or damaged model from the real one. It is no judge of quality between honest models: it prefers
-its own model's text, and dull text to lively (measured: docs/duels.md).
+An answer is measured by how near its mean log-probability comes to that of the reference's own answers to the same
+request. Another or damaged model writes what the reference finds unlikely; and a text that predicts itself (counting,
+one sentence again and again), which any script can write, is likelier than what the model would say. It is no judge of
+quality between honest models, and a canned text as lively as a real answer would pass (measured: docs/duels.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +14,12 @@ from node.core.judging.case import Judgement
 
 LEAST_TOKENS = 4
 """A shorter answer says too little."""
+LONG_TOKENS = 16
+"""Where all of the reference's own answers are that long, one under LEAST_TOKENS is none."""
+MOST_TOKENS = 256
+"""Tokens of an answer that count: later ones are likelier, so all are measured over the same places."""
 MARGIN = 0.25
-"""Mean log-probability a token by which one answer must be the likelier."""
+"""Mean log-probability a token by which one answer must be the nearer."""
 
 
 def prompt_scores(reply: object, skip: int) -> list[float] | None:
@@ -51,14 +57,31 @@ def _all_numbers(values: Sequence[object]) -> list[float] | None:
     return numbers if values and len(numbers) == len(values) else None
 
 
-def likelier(first: Sequence[float] | None, second: Sequence[float] | None, margin: float = MARGIN) -> Judgement:
-    """The vote by mean log-probability a token, so that length alone decides nothing."""
-    if first is None or second is None:
-        return Judgement(Vote.TIE, "the reference model gave no likelihood of one answer")
-    if min(len(first), len(second)) < LEAST_TOKENS:
-        return Judgement(Vote.TIE, f"too short to tell: {len(first)} and {len(second)} tokens")
-    means = [sum(scores) / len(scores) for scores in (first, second)]
-    said = f"mean log-probability a token: {means[0]:.3f} and {means[1]:.3f}"
-    if abs(means[0] - means[1]) < margin:
+def nearer(
+    first: Sequence[float] | None,
+    second: Sequence[float] | None,
+    own: Sequence[Sequence[float] | None],
+    margin: float = MARGIN,
+) -> Judgement:
+    """The vote for the answer that is nearer to the reference's `own`, by mean log-probability a token."""
+    usual = [scores for scores in own if scores is not None and len(scores) >= LEAST_TOKENS]
+    if first is None or second is None or not usual:
+        return Judgement(Vote.TIE, "the reference model gave no likelihoods to compare")
+    lengths = (len(first), len(second))
+    is_short = [length < LEAST_TOKENS for length in lengths]
+    if any(is_short):
+        is_none = all(scores is not None and len(scores) >= LONG_TOKENS for scores in own)
+        vote = Vote.TIE if all(is_short) or not is_none else Vote.SECOND if is_short[0] else Vote.FIRST
+        return Judgement(vote, f"{lengths[0]} and {lengths[1]} tokens, where the reference says {len(usual[0])}")
+    centre = sum(map(_mean, usual)) / len(usual)
+    means = [_mean(scores) for scores in (first, second)]
+    said = f"mean log-probability a token: {means[0]:.3f} and {means[1]:.3f}, the reference's own {centre:.3f}"
+    gained = abs(means[1] - centre) - abs(means[0] - centre)
+    if abs(gained) < margin:
         return Judgement(Vote.TIE, said)
-    return Judgement(Vote.FIRST if means[0] > means[1] else Vote.SECOND, said)
+    return Judgement(Vote.FIRST if gained > 0 else Vote.SECOND, said)
+
+
+def _mean(scores: Sequence[float]) -> float:
+    counted = scores[:MOST_TOKENS]
+    return sum(counted) / len(counted)
