@@ -49,6 +49,10 @@ less than published (-25.6 %), in S3 somewhat more (-16.7 %). What is not: the p
 baseline in S1 and S3; here `central` is a little better everywhere, because ours reads the engines' state without
 delay.
 
+S1's aim of 1.4x is the limit itself: with perfect information, at the same threshold, the oracle reaches 1.40 ± 0.06x
+and `adaptive` 1.38 ± 0.06x (ten seeds), so what is missing is noise and some 1 % of attainment. Wherever the oracle is
+surely above `single`, `adaptive` is too: the second column counts the thresholds, 100 to 600 s in steps of ten.
+
 Where the limit is near: `random` and `power-of-two` already take most of the mean in S1 to S3 (nearly equal engines,
 long answers). What `adaptive` adds is the tail in S3 and S4, fewer moves, and no dependence on honest queue lengths;
 in S2 the p99 of `power-of-two` is a little better. Its p99 stays 4 to 10 % behind the oracle's, which knows how long
