@@ -93,6 +93,11 @@ def test_probe__something_else__none(tmp_path):
     assert interpreters._probe("/bin/true") is None
 
 
+def test_probe__another_version_than_the_running__none(monkeypatch):
+    monkeypatch.setattr(interpreters, "VERSION", "3.1")
+    assert interpreters._probe(OWN) is None
+
+
 def make_with(monkeypatch: pytest.MonkeyPatch, root: Path, broken: set[str]) -> list[str]:
     made: list[str] = []
 
