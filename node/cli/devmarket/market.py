@@ -304,4 +304,5 @@ class Market:
 
     def provider_logs(self) -> str:
         """The end of each node's log."""
-        return "\n".join(f"--- {p.name}\n{self.processes.children[p.name].log_tail()}" for p in self.providers)
+        started = [p.name for p in self.providers if p.name in self.processes.children]
+        return "\n".join(f"--- {name}\n{self.processes.children[name].log_tail()}" for name in started)
