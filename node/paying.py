@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from node.client.carrier import Carrier, Stream, Transport, World, run
-from node.client.effects import Fetch, NoReply, Open, Reply
+from node.client.effects import Fetch, HungUp, NoReply, Open, Reply
 from node.client.escrow import PayeeFacts
 from node.client.payer import Payer, Prices
 from node.client.payflow import Answer, buy
@@ -18,12 +18,13 @@ from node.client.provider import Directory, learn
 from node.client.quote import Ask, parse_ask
 from node.client.store import WalletWriter
 from node.client.sweep import sweep
+from node.client.verify import Problem
 from node.client.wallet import Limits, Purse
 from node.core.errors import ChainUnavailable, EngineFailed, PeerRefused, Refused, WwwserveError
 from node.core.folds import PayeeView
 from node.core.membership.members import Member
 from node.core.routing.config import ProviderConfig
-from node.core.types import U128_MAX, Address, Amount, Bytes32, Flag
+from node.core.types import U128_MAX, Address, Amount, Bytes32, Flag, TokenCount
 from node.ports.chain import ChainBook
 from node.ports.engine import Exchange
 from node.ports.network import Membership, Peers, StreamCall
@@ -188,9 +189,29 @@ class Bought:
             self._market.tell(self.bargain)
 
     def cancel(self) -> None:
-        """The flow closes the peer's stream, then asks for the receipt of what was served."""
+        """The flow closes the peer's stream, then asks for the receipt of what was served.
+
+        Silence, or what is no answer, is no hang-up of ours: nothing is owed that we did not see (threat P18).
+        """
+        if self._carrier is not None:
+            self._carrier.give_up()
+
+    def hang_up(self) -> None:
+        """See ports.BoughtExchange."""
         if self._carrier is not None:
             self._carrier.hang_up()
+
+    async def owed(self) -> TokenCount | None:
+        """See ports.BoughtExchange. Whoever cheated is owed what came, as by our own count."""
+        if self._carrier is None:
+            return None
+        try:
+            receipt = (await self._carrier.result()).paid.receipt
+        except HungUp as left:
+            return left.proven
+        except (WwwserveError, Problem):
+            return None
+        return TokenCount(receipt.prompt_tokens, receipt.completion_tokens)
 
     async def _result(self, carrier: Carrier[Answer]) -> Answer:
         if carrier.has_hung_up:

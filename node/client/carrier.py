@@ -16,6 +16,7 @@ from node.client.effects import (
     Fail,
     Fetch,
     Flow,
+    GaveUp,
     HungUp,
     InWallet,
     NoReply,
@@ -80,7 +81,7 @@ class Carrier(Generic[T]):
         self._parts: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_PARTS)
         self._told: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._stream: Stream | None = None
-        self._hung_up = False
+        self._leaving: type[HungUp] | None = None
         self._is_killed = False
         self._is_waiting = False
         self.task = asyncio.create_task(self._run())
@@ -92,7 +93,7 @@ class Carrier(Generic[T]):
 
     async def part(self) -> bytes | None:
         """The next bytes; None when the result is there or nobody wants more (`hang_up`)."""
-        while not (self._parts.empty() and (self._told.done() or self._hung_up)):
+        while not (self._parts.empty() and (self._told.done() or self.has_hung_up)):
             part = await self._parts.get()
             if part != _END:
                 return part
@@ -101,7 +102,7 @@ class Carrier(Generic[T]):
     @property
     def has_hung_up(self) -> bool:
         """Whether the asker went before the end."""
-        return self._hung_up
+        return self._leaving is not None
 
     async def result(self) -> T:
         """What the flow returned. Raises what it raised, or what it failed with while it still tidies up."""
@@ -118,8 +119,15 @@ class Carrier(Generic[T]):
 
         Does nothing once the asker has been told the end: an answer that the provider cut is no hang-up of ours.
         """
-        if not self._hung_up and not self._told.done():
-            self._hung_up = True
+        self._leave(HungUp)
+
+    def give_up(self) -> None:
+        """As `hang_up`, because the provider is silent or says what is no answer: it is owed what came, no more."""
+        self._leave(GaveUp)
+
+    def _leave(self, how: type[HungUp]) -> None:
+        if self._leaving is None and not self._told.done():
+            self._leaving = how
             self._wake()
             if self._is_waiting:
                 self.task.cancel()
@@ -163,8 +171,8 @@ class Carrier(Generic[T]):
                 return result
             value, error = None, None
             try:
-                if self._hung_up and not is_thrown and _is_interruptible(effect):
-                    raise HungUp  # noqa: TRY301 -- the one place where a hang-up enters the flow
+                if self._leaving and not is_thrown and _is_interruptible(effect):
+                    raise self._leaving  # the one place where a hang-up enters the flow
                 value = await self._perform(effect, may_stop=not is_thrown)
             except HungUp as exc:
                 error, is_thrown = exc, True
@@ -179,9 +187,9 @@ class Carrier(Generic[T]):
             return await self._perform_waiting(effect)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if self._hung_up and may_stop and not self._is_killed and task is not None:
+            if self._leaving and may_stop and not self._is_killed and task is not None:
                 task.uncancel()
-                raise HungUp from None
+                raise self._leaving from None
             raise
         finally:
             self._is_waiting = False

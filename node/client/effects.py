@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from node.client.books import Books
 from node.core.errors import WwwserveError
-from node.core.types import Address
+from node.core.types import Address, TokenCount
 
 T = TypeVar("T")
 
@@ -117,6 +117,13 @@ class NoReply:
 
 class HungUp(Exception):
     """Whoever asked has gone. Thrown at most once, at a Fetch, Open, Read, Emit or Sleep."""
+
+    proven: TokenCount | None = None
+    """Once the flow has ended: what the provider's receipt proves, if there is one."""
+
+
+class GaveUp(HungUp):
+    """Whoever asked waited in vain: nothing of the answer can have been on its way, so nothing unseen is owed."""
 
 
 Effect: TypeAlias = Fetch | Open | Read | Shut | Emit | Fail | Sleep | InWallet | Compute | ReadPayee | ReadOperator

@@ -9,7 +9,8 @@ from functools import partial
 
 from node.client.books import Books
 from node.client.delivery import AnswerCut, Meter, count, deal_plain, deal_stream, find_receipt, take_receipt
-from node.client.effects import Fail, Fetch, Flow, HungUp, InWallet, NoReply, Open, Read, Reply, Shut, Sleep
+from node.client.effects import Fail, Fetch, Flow, GaveUp, HungUp, InWallet, NoReply, Open, Read, Reply, Shut, Sleep
+from node.client.late import settle_cut
 from node.client.reopen import reopen
 from node.client.resync import resync
 from node.client.trade import Trade, payment_header
@@ -20,8 +21,6 @@ from node.core.types import Status
 HTTP_OK, HTTP_BUG = 200, 500
 PLAIN_TIMEOUT = 600.0
 ERROR_LIMIT = 1 << 20
-LATE_RECEIPT_PAUSES = (0.3, 1.0, 3.0, 10.0, 30.0)
-"""When to ask for the receipt of an answer that was cut or that we hung up on."""
 
 OWN_FAULT = frozenset({"bad_request", "prompt_too_long", "price_too_low", "too_large"})
 """Every provider would say the same."""
@@ -63,10 +62,10 @@ def exchange(trade: Trade) -> Flow[tuple[SignedReceipt, bytes]]:
     """The receipt and, for a plain request, the body. Raises NextProvider, FreshId or what the caller must be told."""
     try:
         return (yield from _attempts(trade))
-    except HungUp:
+    except HungUp as left:
         yield Shut()
-        trade.seen = replace(trade.seen, hung_up=True)
-        yield from _settle_cut(trade)
+        trade.seen = replace(trade.seen, hung_up=not isinstance(left, GaveUp))
+        left.proven = yield from settle_cut(trade)
         raise
 
 
@@ -133,7 +132,7 @@ def _deal(trade: Trade, reply: Reply) -> Flow[tuple[SignedReceipt, bytes] | None
         if not trade.has_emitted:
             return None
         yield Fail(exc)
-        yield from _settle_cut(trade)
+        yield from settle_cut(trade)
         raise
     yield Shut()
     return receipt, b""
@@ -218,14 +217,3 @@ def _unknown(trade: Trade) -> Flow[tuple[SignedReceipt, bytes]]:
     if trade.ask.is_stream and not trade.has_emitted and not trade.is_resumed:
         raise NextProvider(PeerFailed(f"{trade.url} does not answer"))
     raise OutcomeUnknown(f"{trade.url} does not say whether it serves this request: try again", retry_after=2)
-
-
-def _settle_cut(trade: Trade) -> Flow[None]:
-    """After a cut or a hang-up: keep what came, then ask for the receipt for a while. The books' sweep asks again."""
-    yield InWallet(partial(Books.save_seen, purchase=trade.purchase, seen=trade.seen))
-    for pause in LATE_RECEIPT_PAUSES:
-        yield Sleep(pause)
-        receipt = yield from find_receipt(trade)
-        if receipt is not None:
-            yield from take_receipt(trade, receipt, trade.seen)
-            return

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.client.books import Books, Held
-from node.client.delivery import PayeeCheated, take_receipt
+from node.client.delivery import PayeeCheated
 from node.client.effects import Flow, InWallet, ReadOperator
+from node.client.late import take_late
 from node.client.lookups import fetch_late_receipt
 from node.client.payer import Payer
 from node.client.trade import LateCase, now_of
@@ -59,7 +60,7 @@ def _book_late(held: Held, payer: Payer) -> Flow[int]:
     operator: Address = yield ReadOperator(key.payee, key.generation)
     purse: Purse = yield InWallet(lambda books: books.load_purse(key))
     case = LateCase(payer, url, operator, held.purchase, purse)
-    yield from take_receipt(case, shown, held.seen)
+    yield from take_late(case, shown, held.seen)
     return 1
 
 

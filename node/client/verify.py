@@ -114,13 +114,18 @@ def _check_whole(receipt: Receipt, delivered: Delivered) -> None:
 
 
 def _confirmed(receipt: Receipt, purchase: Purchase, delivered: Delivered) -> Amount:
-    seen = delivered.completion_tokens
-    if not seen and not delivered.hung_up:
-        return Amount(0)
-    allowed = seen + TOKENS_UNDERWAY if delivered.hung_up else seen
-    tokens = TokenCount(receipt.prompt_tokens, min(receipt.completion_tokens, allowed))
+    tokens = proven_tokens(receipt, delivered)
     priced = charge_of(tokens, purchase.terms.price_prompt, purchase.terms.price_completion)
     return Amount(min(receipt.charge, priced))
+
+
+def proven_tokens(receipt: Receipt, delivered: Delivered) -> TokenCount:
+    """What of a receipt for an answer that did not come whole is believed."""
+    seen = delivered.completion_tokens
+    if not receipt.charge or not (seen or delivered.hung_up):
+        return TokenCount(0, 0)
+    allowed = seen + TOKENS_UNDERWAY if delivered.hung_up else seen
+    return TokenCount(receipt.prompt_tokens, min(receipt.completion_tokens, allowed))
 
 
 def check_neighbours(receipt: Receipt, before: Receipt | None, after: Receipt | None) -> None:

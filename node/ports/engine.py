@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 from node.core.messages import Offer
-from node.core.types import Bytes32, Seconds
+from node.core.types import Bytes32, Seconds, TokenCount
 
 
 class Exchange(Protocol):
@@ -29,6 +29,17 @@ class LiveExchange(Exchange, Protocol):
 
     def take(self) -> bytes | None:
         """As `read`, but None when nothing has come."""
+
+
+@runtime_checkable
+class BoughtExchange(Exchange, Protocol):
+    """One that is paid for: what is on its way when the caller leaves is owed all the same."""
+
+    def hang_up(self) -> None:
+        """As `cancel`, because the caller has gone: no fault of the other side's."""
+
+    async def owed(self) -> TokenCount | None:
+        """After a hang-up: what the other side's receipt proves. None without one in time: then it proves no more."""
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ from node.core.answers import SignedAnswer
 from node.core.membership.members import Member
 from node.core.messages import Receipt
 from node.core.types import Address, Amount, Bytes32, Micros, Signature
-from node.ports.engine import Exchange
+from node.ports.engine import BoughtExchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Bargain:
     salt: Bytes32
 
 
-class PeerExchange(Exchange, Protocol):
+class PeerExchange(BoughtExchange, Protocol):
     """A purchase as an engine's exchange."""
 
     @property

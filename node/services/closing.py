@@ -116,9 +116,12 @@ class Closer:
             choices = relay.answer.choices()
         except EngineFailed:
             return _nothing_delivered(admission)
+        delivered = await self._delivered(quote, relay)
+        if (owed := await relay.owed()) is not None and owed.prompt:
+            ending, delivered = Ending.HUNG_UP, _passed_on(delivered, owed, quote)
         answered = response_hash(admission.salt, choices)
         named = self._answers.hash_for(admission, BILLING[ending].status, answered)
-        return settle_outcome(ending, await self._delivered(quote, relay), _prices(admission), answered, named)
+        return settle_outcome(ending, delivered, _prices(admission), answered, named)
 
     async def _delivered(self, quote: Quote, relay: Relay) -> TokenCount:
         """Our own recount, never above the engine's usage nor what was asked of it (threat L1)."""
@@ -140,6 +143,12 @@ class Closer:
 def _nothing_delivered(admission: Admission) -> Outcome:
     no_choices = response_hash(admission.salt, ())
     return settle_outcome(Ending.FAILED_EARLY, TokenCount(0, 0), _prices(admission), no_choices)
+
+
+def _passed_on(delivered: TokenCount, owed: TokenCount, quote: Quote) -> TokenCount:
+    """What a caller that left pays for an answer bought for it: what its executor proves (threat P19)."""
+    completion = min(max(delivered.completion, owed.completion), quote.completion_limit)
+    return TokenCount(min(delivered.prompt, owed.prompt), completion)
 
 
 def _prices(admission: Admission) -> Prices:

@@ -7,10 +7,10 @@ import orjson
 from node.core.account import Admission
 from node.core.membership.members import Member
 from node.core.routing.types import Bid, Forecast
-from node.core.types import Address, Amount
+from node.core.types import Address, Amount, TokenCount
 from node.core.wire import hex_of
 from node.ports.engine import Exchange
-from node.ports.routing import PeerMarket, Purchase
+from node.ports.routing import PeerExchange, PeerMarket, Purchase
 
 SHORTEST_START, LONGEST_START = 3.0, 60.0
 LATE_FACTOR = 4.0
@@ -109,7 +109,7 @@ class PeerEngine:
 class Counted:
     """An exchange whose events are counted as they pass: each is about one token."""
 
-    def __init__(self, exchange: Exchange, away: Away) -> None:
+    def __init__(self, exchange: PeerExchange, away: Away) -> None:
         self._exchange = exchange
         self._away = away
 
@@ -126,3 +126,11 @@ class Counted:
     def cancel(self) -> None:
         """See ports.Exchange."""
         self._exchange.cancel()
+
+    def hang_up(self) -> None:
+        """See ports.BoughtExchange."""
+        self._exchange.hang_up()
+
+    async def owed(self) -> TokenCount | None:
+        """See ports.BoughtExchange."""
+        return await self._exchange.owed()

@@ -10,7 +10,8 @@ import orjson
 
 from node.core.billing import Ending
 from node.core.errors import BadRequest, EngineFailed, Overloaded, WwwserveError
-from node.ports.engine import Exchange, LiveExchange
+from node.core.types import TokenCount
+from node.ports.engine import BoughtExchange, Exchange, LiveExchange
 from node.services.answer import Answer
 from node.services.caller import Caller
 from node.services.sse import EventSplitter
@@ -46,9 +47,19 @@ class Relay:
 
     def cut(self) -> None:
         """The caller is gone: stop the engine, keep what has come."""
-        if not self._is_over:
-            self.is_cut = True
+        if self._is_over:
+            return
+        self.is_cut = True
+        if isinstance(self._exchange, BoughtExchange):
+            self._exchange.hang_up()
+        else:
             self._exchange.cancel()
+
+    async def owed(self) -> TokenCount | None:
+        """What a peer proves that this answer cost us, if the caller left it; None where nothing more is known."""
+        if self.is_cut and isinstance(self._exchange, BoughtExchange):
+            return await self._exchange.owed()
+        return None
 
     async def open(self) -> None:
         """Status and first event, or the whole plain body. Raises what the caller should see instead of an answer."""

@@ -236,7 +236,7 @@ class PolicyRoute:
             self._blame()
         elif tokens:
             self._parts.view.meters.lengths.observe(tokens)
-            if self._away is not None:
+            if self._away is not None and receipt.status == Status.COMPLETE:
                 self._router.peers.answered(self._away, tokens, now)
         self._release(tokens)
 

@@ -148,6 +148,12 @@ class LabPurchase:
     def cancel(self) -> None:
         pass
 
+    def hang_up(self) -> None:
+        pass
+
+    async def owed(self) -> None:
+        return None
+
 
 class LabNode:
     """One member's node; `restart` forgets everything that is not in its store."""

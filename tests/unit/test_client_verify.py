@@ -12,8 +12,9 @@ from node.client.verify import (
     check_delivery,
     check_neighbours,
     check_receipt,
+    proven_tokens,
 )
-from node.core.types import Amount, Bytes32, Micros, Status
+from node.core.types import Amount, Bytes32, Micros, Status, TokenCount
 from tests.unit.test_client_wallet import KEY, make_purchase, make_receipt
 
 OPERATOR = b"\x09" * 20
@@ -101,6 +102,14 @@ def test_check_delivery__cut_answer__confirms_what_came(delivered, credit):
 def test_check_delivery__whole_answer_with_a_failed_receipt__is_free_and_no_lie():
     failed = replace(GOOD, status=Status.FAILED, charge=Amount(0), response_hash=Bytes32(b"\x01" * 32))
     assert check_delivery(failed, PURCHASE, whole()) == 0
+
+
+def test_proven_tokens__nothing_seen_or_charged__are_none():
+    receipt = replace(GOOD, completion_tokens=5_000)
+    assert proven_tokens(receipt, Delivered()) == TokenCount(0, 0)
+    assert proven_tokens(replace(receipt, charge=Amount(0)), Delivered(10, hung_up=True)) == TokenCount(0, 0)
+    assert proven_tokens(receipt, Delivered(10)) == TokenCount(receipt.prompt_tokens, 10)
+    assert proven_tokens(receipt, Delivered(hung_up=True)) == TokenCount(receipt.prompt_tokens, TOKENS_UNDERWAY)
 
 
 def test_check_delivery__hang_up__allows_what_was_on_its_way_and_no_more():
