@@ -132,11 +132,9 @@ def is_met(rows: Rows) -> bool:
     )
 
 
-def rows_of(log: Path | None) -> Rows:
-    """Rows that an interrupted run printed."""
-    if log is None:
-        return {}
-    found = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+def rows_of(figure: Path | None) -> Rows:
+    """Rows that an interrupted run wrote."""
+    found = json.loads(figure.read_text(encoding="utf-8"))["rows"] if figure is not None else []
     return {(row["nodes"], row["loss"]): row for row in found}
 
 
@@ -161,7 +159,7 @@ def main() -> int:
     parser.add_argument("--calm", type=float, default=8.0, help="seconds without kills, simulated")
     parser.add_argument("--large", type=int, default=1_000)
     parser.add_argument("--workers", type=int, default=2, help="scenarios simulated at once")
-    parser.add_argument("--done", type=Path, help="output of an interrupted run: its rows are not simulated again")
+    parser.add_argument("--done", type=Path, help="figure of an interrupted run: its rows are kept")
     parser.add_argument("--out", type=Path, default=FIGURES)
     options = parser.parse_args()
     few = max(options.kills // 10, 1)
