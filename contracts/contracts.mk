@@ -1,7 +1,7 @@
 # The contracts' own targets; the Makefile includes this file. Each needs what `make setup` installs and nothing else.
 FORGE := FOUNDRY_DISABLE_NIGHTLY_WARNING=1 node_modules/.bin/forge
 .PHONY: contracts contracts-abi contracts-build contracts-deep contracts-lint contracts-trees contracts-vectors coverage
-.PHONY: differential-deep forge-deep gas halmos mutation slither
+.PHONY: differential-deep forge-deep gas halmos mutation mutation-duels slither
 
 contracts: setup contracts-build contracts-lint contracts-trees contracts-vectors ## build, fast tests, lint, gas and layout check of the contracts
 	@$(FORGE) test --no-match-contract 'GasTest' -q
@@ -40,8 +40,11 @@ halmos: setup ## symbolic checks
 slither: setup ## static analysis, every suppression with its reason
 	@$(PY) contracts/tools/slither.py
 
-mutation: setup contracts-build ## mutants of contracts/src against the test suite; survivors must be explained
-	@$(PY) contracts/tools/mutate.py
+mutation: setup contracts-build ## mutants of the escrow and the registry against the test suite; survivors must be explained
+	@$(PY) contracts/tools/mutate.py --group escrow
+
+mutation-duels: setup contracts-build ## the same of the duels contracts
+	@$(PY) contracts/tools/mutate.py --group duels $(MUTATION_ARGS)
 
 contracts-deep: contracts ## the long proofs: 1,000 x 100 invariants, 10,000 fuzz runs, 50,000 differential steps
 	@nice $(MAKE) --no-print-directory -j2 --output-sync=target differential-deep forge-deep halmos slither coverage
