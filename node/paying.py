@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from node.client.carrier import Carrier, Stream, Transport, World, run
 from node.client.effects import Fetch, HungUp, NoReply, Open, Reply
 from node.client.escrow import PayeeFacts
+from node.client.exchange import AlreadyPaid
 from node.client.payer import Payer, Prices
 from node.client.payflow import Answer, buy
 from node.client.provider import Directory, learn
@@ -218,8 +219,10 @@ class Bought:
             raise EngineFailed("the purchase was cancelled")
         try:
             return await carrier.result()
-        except Refused as exc:
-            raise PeerRefused(f"the peer did not sell: {exc}") from exc
+        except AlreadyPaid as exc:
+            raise EngineFailed("the peer shows a charge for an answer that it did not give") from exc
+        except Refused as exc:  # said in its words, which are not for our client
+            raise PeerRefused("the peer did not sell") from exc
         except WwwserveError as exc:
             raise EngineFailed(f"the peer failed: {exc}") from exc
 

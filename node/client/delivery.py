@@ -3,8 +3,12 @@
 An answer is complete only with its terminal event *and* a receipt that fits it, byte and token (threat H6).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import orjson
 
 from node.client.books import Books
 from node.client.effects import Compute, Emit, Flow, InWallet, NoReply, Read, Reply
@@ -14,7 +18,7 @@ from node.client.verify import Delivered, Problem, check_answer, check_delivery,
 from node.client.wallet import Purse
 from node.client.x402 import RECEIPT_COMMENT, SignedReceipt, parse_encoded_receipt, receipt_of
 from node.core.answers import SignedAnswer, is_due
-from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body, json_object
+from node.core.assembly import Assembler, SseEvent, SseParser, billable_texts, choices_of_body
 from node.core.choices import Choice, response_hash
 from node.core.errors import BadRequest, BadVoucher, Unavailable, WrongSignature
 from node.core.types import ZERO32, Amount, Status
@@ -38,33 +42,63 @@ class AnswerCut(Unavailable):
 
 
 class Meter:
-    """Reads a stream's bytes once: what to pass on, the choices so far, the receipt, the end."""
+    """Reads a stream's bytes once: what to pass on, the choices so far, the receipt, the end.
 
-    def __init__(self) -> None:
+    `is_resold`: a node sells it on. A node bills what comes before the answer's end (usage, error), so a text after it
+    is refused: it would be paid for and sold to nobody (threat L1).
+    """
+
+    def __init__(self, *, is_resold: bool = False) -> None:
+        self._is_resold = is_resold
         self._parser = SseParser()
         self._size = 0
         self.assembler = Assembler()
         self.receipt: SignedReceipt | None = None
+        self.usage = b""
+        """The usage event, which waits for the end: it is no beginning of an answer."""
+        self.problem: BadRequest | BadVoucher | None = None
+        """Why this stream is no answer from here on."""
+        self.has_error = False
         self.is_done = False
 
     def feed(self, raw: bytes) -> bytes:
-        """The bytes to pass on now. Raises BadRequest or BadVoucher for a stream that is no answer."""
+        """The bytes to pass on now: what has been counted so far, also where a `problem` follows."""
+        passed: list[bytes] = []
+        try:
+            for event in self._events(raw):
+                if self._is_passed(event):
+                    passed.append(event.raw)  # noqa: PERF401 -- what came before a problem is kept
+        except (BadRequest, BadVoucher) as exc:
+            self.problem = exc
+        return b"".join(passed)
+
+    def _events(self, raw: bytes) -> list[SseEvent]:
         self._size += len(raw)
         if self._size > MAX_ANSWER_BYTES:
             raise BadRequest("an answer without end", limit=MAX_ANSWER_BYTES)
-        return b"".join(event.raw for event in self._parser.feed(raw) if self._is_passed(event))
+        return self._parser.feed(raw)
 
     def _is_passed(self, event: SseEvent) -> bool:
-        if event.is_done:
+        if event.is_done or self.is_done:
             self.is_done = True
             return False
         if event.comment is not None and event.comment.startswith(RECEIPT_COMMENT):
             self.receipt = parse_encoded_receipt(event.comment.removeprefix(RECEIPT_COMMENT))
             return False
         chunk = event.chunk()
-        if chunk is not None:
-            self.assembler.feed(chunk)
-        return not self.is_done
+        return chunk is None or self._is_part(chunk, event.raw)
+
+    def _is_part(self, chunk: Mapping[str, Any], raw: bytes) -> bool:
+        """Whether it is passed on now; the usage event is kept."""
+        choices = chunk.get("choices")
+        is_usage = choices == [] and chunk.get("usage") is not None
+        self.has_error = self.has_error or chunk.get("error") is not None
+        if self._is_resold and choices and (self.usage or self.has_error):
+            raise BadRequest("the answer goes on after its end")
+        self.assembler.feed(chunk)
+        if is_usage:
+            self.usage = raw
+        return not is_usage
 
 
 def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
@@ -76,22 +110,21 @@ def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
         raw: bytes | NoReply = yield Read()
         if isinstance(raw, NoReply) or not raw:
             raise AnswerCut("the provider's stream ended before its end", emitted=trade.has_emitted)
-        try:
-            passed = meter.feed(raw)
-        except (BadRequest, BadVoucher) as exc:
-            raise AnswerCut(f"the provider's stream is malformed: {exc.message}", emitted=trade.has_emitted) from exc
-        if passed:
+        if passed := meter.feed(raw):
             trade.has_emitted = True
             yield Emit(passed)
+        if (problem := meter.problem) is not None:
+            why = f"the provider's stream is malformed: {problem.message}"
+            raise AnswerCut(why, emitted=trade.has_emitted) from problem
     shown = meter.receipt or (yield from find_receipt(trade))
     if shown is None:
         raise AnswerCut("the provider's stream ended without a receipt", emitted=trade.has_emitted)
     delivered = yield from count(trade, meter.assembler.choices())
     yield from take_receipt(trade, shown, replace(delivered, is_whole=True))
     status = shown.receipt.status
-    if status != Status.COMPLETE and meter.assembler.error is None:
+    if status != Status.COMPLETE and not meter.has_error:
         raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=True, status=status)
-    yield Emit(DONE_EVENT)
+    yield Emit(meter.usage + DONE_EVENT)
     return shown
 
 
@@ -99,7 +132,7 @@ def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
     """Check a whole answer before anybody sees it. Raises AnswerCut or PayeeCheated."""
     try:
         receipt = receipt_of(reply)
-        choices = choices_of_body(json_object(reply.body) or {})
+        choices = choices_of_body(_body_of(reply))
     except (BadVoucher, BadRequest) as exc:
         raise AnswerCut("the provider's answer is malformed", emitted=False) from exc
     receipt = receipt or (yield from find_receipt(trade))
@@ -112,6 +145,15 @@ def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
     return receipt
 
 
+def _body_of(reply: Reply) -> Mapping[str, Any]:
+    """As every strict reader reads it: what only we could read would be paid for and be no answer to anybody else."""
+    try:
+        body = orjson.loads(reply.body)
+    except orjson.JSONDecodeError as exc:
+        raise BadRequest("the answer is not JSON") from exc
+    return body if isinstance(body, dict) else {}
+
+
 def find_receipt(trade: Trade) -> Flow[SignedReceipt | None]:
     """The receipt of this purchase, asked for by its id."""
     return (yield from fetch_receipt(trade.url, trade.key, trade.purchase.request_id))
@@ -122,7 +164,7 @@ def count(trade: Trade, choices: tuple[Choice, ...]) -> Flow[Delivered]:
     texts = [text for text in billable_texts(choices) if text]
     size = sum(map(len, texts))
     tokens: int = yield Compute(lambda: sum(map(trade.counter.count_completion, texts)), size)
-    return Delivered(tokens, response_hash(trade.purchase.salt, choices))
+    return Delivered(tokens, response_hash(trade.purchase.salt, choices), is_empty=not texts)
 
 
 def take_receipt(case: Case, shown: SignedReceipt, delivered: Delivered) -> Flow[Purse]:

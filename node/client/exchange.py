@@ -120,7 +120,7 @@ def _deal(trade: Trade, reply: Reply) -> Flow[tuple[SignedReceipt, bytes] | None
     if not trade.ask.is_stream:
         receipt = yield from deal_plain(trade, reply)
         return receipt, reply.body
-    meter = Meter()
+    meter = Meter(is_resold=trade.purchase.terms.hops > 0)
     try:
         receipt = yield from deal_stream(trade, meter)
     except HungUp:

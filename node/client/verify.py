@@ -34,12 +34,14 @@ class Delivered:
     """What reached the payer of one answer, by its own count.
 
     `is_whole`: every byte up to the terminal event came, so the hashes must match. `hung_up`: we left first.
+    `is_empty`: not one text came, which the billing table charges with nothing.
     """
 
     completion_tokens: int = 0
     response_hash: Bytes32 | None = None
     is_whole: bool = False
     hung_up: bool = False
+    is_empty: bool = False
 
 
 NOTHING = Delivered()
@@ -111,6 +113,8 @@ def _check_whole(receipt: Receipt, delivered: Delivered) -> None:
         raise Problem("inflated_completion", counts)
     if receipt.response_hash != delivered.response_hash:
         raise Problem("wrong_response_hash", "the receipt is for another answer than the one that came")
+    if receipt.charge and delivered.is_empty:
+        raise Problem("charged_nothing", f"charged {receipt.charge} for an answer without a text")
 
 
 def _confirmed(receipt: Receipt, purchase: Purchase, delivered: Delivered) -> Amount:

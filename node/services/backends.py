@@ -19,6 +19,8 @@ class Backend:
     model: str
     in_flight: int = 0
     failed_until: float = field(default=float("-inf"))
+    is_peer: bool = False
+    """Somebody else's: paid for by our own recount, and believed in nothing (threat L1)."""
 
 
 class Backends:

@@ -124,10 +124,15 @@ class Closer:
         return settle_outcome(ending, delivered, _prices(admission), answered, named)
 
     async def _delivered(self, quote: Quote, relay: Relay) -> TokenCount:
-        """Our own recount, never above the engine's usage nor what was asked of it (threat L1)."""
+        """Our own recount, never above our engine's usage nor what was asked of it (threat L1).
+
+        A peer is paid by the recount, so its client pays by it too: usage of the peer's making would have us pay alone.
+        """
         counter = counter_of(self._parts.counters, quote.model)
         counted = await count_texts(counter, relay.answer.texts())
         bounds = [counted, quote.completion_limit]
+        if relay.is_peer:
+            return TokenCount(quote.prompt_tokens, min(bounds))
         if (reported := relay.answer.usage("completion_tokens")) is not None:
             bounds.append(reported)
         prompts = [quote.prompt_tokens]

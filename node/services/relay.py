@@ -27,9 +27,11 @@ BUSY = frozenset({429, 503})
 class Relay:
     """One exchange with an engine and what came of it."""
 
-    def __init__(self, exchange: Exchange, *, is_stream: bool) -> None:
+    def __init__(self, exchange: Exchange, *, is_stream: bool, is_peer: bool = False) -> None:
         self._exchange = exchange
         self._is_stream = is_stream
+        self.is_peer = is_peer
+        """Whether it was bought: its own numbers say nothing of what it cost."""
         self._splitter = EventSplitter()
         self._size = 0
         self._first = b""

@@ -182,7 +182,8 @@ class Serving:
         limit = min(room, job.quote.completion_limit)
         extra = {"cache_salt": _cache_salt(job.admission.key.payer)} if self._settings.cache_salt else {}
         body = job.request.to_upstream(backend.model, limit, extra)
-        relay = Relay(backend.engine.open(job.request.path, body), is_stream=job.request.is_stream)
+        exchange = backend.engine.open(job.request.path, body)
+        relay = Relay(exchange, is_stream=job.request.is_stream, is_peer=backend.is_peer)
         job.relay = relay
         job.caller.on_gone(relay.cut)
         await relay.open()
