@@ -122,7 +122,8 @@ def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
     delivered = yield from count(trade, meter.assembler.choices())
     yield from take_receipt(trade, shown, replace(delivered, is_whole=True))
     status = shown.receipt.status
-    if status != Status.COMPLETE and not meter.has_error:
+    is_answer = status == Status.COMPLETE or is_free(shown, meter.assembler.choices())
+    if not is_answer and not meter.has_error:
         raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=True, status=status)
     yield Emit(meter.usage + DONE_EVENT)
     return shown
@@ -140,7 +141,7 @@ def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
         raise AnswerCut("the provider's answer came without a receipt", emitted=False)
     delivered = yield from count(trade, choices)
     yield from take_receipt(trade, receipt, replace(delivered, is_whole=True))
-    if receipt.receipt.status != Status.COMPLETE:
+    if receipt.receipt.status != Status.COMPLETE and not is_free(receipt, choices):
         raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=False)
     return receipt
 
@@ -152,6 +153,12 @@ def _body_of(reply: Reply) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as exc:
         raise BadRequest("the answer is not JSON") from exc
     return body if isinstance(body, dict) else {}
+
+
+def is_free(shown: SignedReceipt, choices: tuple[Choice, ...]) -> bool:
+    """An answer that ended as it should and holds nothing (a stop word came first): the billing table gives it away."""
+    is_finished = bool(choices) and all(choice.finish_reason is not None for choice in choices)
+    return shown.receipt.status == Status.FAILED and is_finished and not any(billable_texts(choices))
 
 
 def find_receipt(trade: Trade) -> Flow[SignedReceipt | None]:

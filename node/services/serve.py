@@ -103,7 +103,7 @@ class Serving:
             raise MissingPayment("this route is paid: send a voucher in PAYMENT-SIGNATURE")
         checked = await self._door.check_payment(parse_payment(payment_header, self._parts.market))
         progress.key = checked.key
-        self._patience.check(checked.key.payer, progress.started_at)
+        self._patience.check(checked.key.payer, progress.started_at, checked.payment.terms.hops)
         progress.request = request = parse_request(progress.path, await caller.read_body())
         payment = checked.payment
         check_body(payment.terms, payment.salt, request.body, request.model, checked.model)
@@ -119,8 +119,10 @@ class Serving:
             await self._deliver(job, progress.started_at)
             # 6. Charge, durably.
             signed = await self.closer.close(job.admission, quote, job.relay)
-            route.ended(signed.receipt)
-            self._note_free_work(job, signed)
+            if _is_free_work(job, signed):
+                self._patience.note(job.admission.key.payer, self._parts.clock.monotonic())
+            else:
+                route.ended(signed.receipt)
             # 7. Hand over the signed receipt.
             await self._hand_over(job, signed)
         except WwwserveError:
@@ -212,14 +214,6 @@ class Serving:
         if self._background:
             await asyncio.wait(self._background, timeout=seconds)
 
-    def _note_free_work(self, job: _Job, signed: SignedReceipt) -> None:
-        """Billed at nothing though the engine worked: an early hang-up or an answer made empty (by a stop word)."""
-        receipt, relay = signed.receipt, job.relay
-        is_unbilled = receipt.status in (Status.CANCELLED, Status.FAILED) and not receipt.prompt_tokens
-        is_answered = job.error is None and relay is not None and relay.error is None
-        if is_unbilled and (job.caller.is_gone or is_answered):
-            self._patience.note(job.admission.key.payer, self._parts.clock.monotonic())
-
     def _close_in_background(self, job: _Job) -> None:
         """Closing twice is harmless: the books return the receipt they have."""
         if job.relay is not None:
@@ -251,6 +245,17 @@ class Serving:
             return await request_of(path, caller)
         finally:
             self._asking -= 1
+
+
+def _is_free_work(job: _Job, signed: SignedReceipt) -> bool:
+    """Billed at nothing though somebody worked: an early hang-up or an answer made empty (by a stop word).
+
+    The caller's doing, so it says nothing of who served it: blaming peers for it would let a caller shut them all out.
+    """
+    receipt, relay = signed.receipt, job.relay
+    is_unbilled = receipt.status in (Status.CANCELLED, Status.FAILED) and not receipt.prompt_tokens
+    is_answered = job.error is None and relay is not None and relay.error is None
+    return is_unbilled and (job.caller.is_gone or is_answered)
 
 
 @lru_cache(maxsize=4_096)

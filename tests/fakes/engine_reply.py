@@ -131,11 +131,11 @@ def _events(answer: Answer, model: str) -> list[bytes]:
 def _parts(answer: Answer) -> list[tuple[int, str, End, tuple[str, ...]]]:
     """(choice, text, end, tokens with a text) in the order of sending, choices taking turns. The end has none."""
     per_event, parts = answer.behaviour.per_event, []
-    for place in range(0, max(len(pieces) for pieces in answer.pieces), per_event):
+    for place in range(0, max(1, *(len(pieces) for pieces in answer.pieces)), per_event):
         for index, pieces in enumerate(answer.pieces):
             part = pieces[place : place + per_event]
-            is_last = bool(part) and place + len(part) >= len(pieces)
-            ends_here = is_last and (answer.finish == "length" or answer.stop is not None)
+            is_last = (bool(part) or not place) and place + len(part) >= len(pieces)
+            ends_here = bool(part) and is_last and (answer.finish == "length" or answer.stop is not None)
             if part:
                 end = (answer.finish, answer.stop) if ends_here else (None, None)
                 parts.append((index, "".join(part), end, part))

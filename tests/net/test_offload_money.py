@@ -14,6 +14,7 @@ from node.api.hot import PaidExchange
 from node.core.billing import Ending, Prices, settle_outcome
 from node.core.choices import response_hash
 from node.core.types import TokenCount
+from node.services.patience import Patience
 from tests.lab.fixtures import CHAT, stream_receipt
 from tests.net.lab import Net, NetNode, NodePlan, running_net
 from tests.net.test_offload import body, bought, buy, in_wallet
@@ -24,7 +25,10 @@ EXTRA = 256
 
 
 @pytest_asyncio.fixture
-async def net(tokens: Path, tmp_path: Path) -> AsyncIterator[Net]:
+async def net(tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Net]:
+    """No peer is silent only because this machine is busy."""
+    monkeypatch.setattr("node.services.bids.ASK_SECONDS", 30.0)
+    monkeypatch.setattr("node.services.offload.SHORTEST_START", 30.0)
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(running_net(tokens, tmp_path, PLANS))
 
@@ -68,8 +72,9 @@ async def until_found(folder: Path, node: NetNode) -> list[str]:
 
 class TestSilentPeer:
     async def test_silent_peer__charges_a_hang_up__is_owed_nothing_that_counts_and_noted(
-        self, net: Net, tmp_path: Path
+        self, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("node.services.offload.SHORTEST_START", 3.0)
         front, back = net.nodes["front"], net.nodes["back"]
         assert back.stub is not None
         back.stub.order("fault=hang")
@@ -197,3 +202,29 @@ class TestClientLeaves:
         purse = in_wallet(tmp_path, front, lambda books: books.load_purses()[0])
         assert purse.explained == row.charge > EXTRA * 300_000 // 1_000_000
         assert purse.verified <= int(receipt["charge"])
+
+
+class TestEmptyAnswers:
+    @pytest.mark.parametrize("kind", ["stream", "plain"])
+    async def test_answers_made_empty_at_a_peer__exhaust_that_clients_patience_and_harm_nobody_else(
+        self, net: Net, kind: str
+    ) -> None:
+        """As by a stop word that always comes first."""
+        front, back = net.nodes["front"], net.nodes["back"]
+        assert back.stub is not None
+        for node in (front, back):
+            node.lab.serving._patience = Patience(3, 3_600)
+        back.stub.order("tokens=0")
+        for number in range(3):
+            await net.follow()
+            reply = await buy(front, body(f"number {number}", stream=kind == "stream"))
+            assert reply.status_code == 200, reply.text
+        assert len(back.stub.received) == 3, "nobody tries again"
+        refused = await buy(front, body("one more"))
+        assert (refused.status_code, "of this payer" in refused.text) == (429, True)
+        assert not front.routed.services.router.peers.records, "no promise was broken"
+        assert net.membership.reported == []
+        back.stub.order("tokens=5")
+        await net.follow()
+        front.lab.serving._patience = Patience(3, 3_600)  # as another client finds it
+        assert (await buy(front, body("another's"))).status_code == 200, "its peer has patience with it still"

@@ -62,6 +62,17 @@ def test_patience__new_window__starts_at_one() -> None:
     patience.check(PAYER, 100)
 
 
+def test_patience__requests_of_another_node__has_ten_times_as_much() -> None:
+    patience = Patience(2, 60)
+    for _ in range(19):
+        patience.note(PAYER, 0)
+    patience.check(PAYER, 0, hops=1)
+    patience.note(PAYER, 0)
+    for hops in (0, 1, 2):
+        with pytest.raises(Overloaded):
+            patience.check(PAYER, 0, hops)
+
+
 def test_backends__least_busy_first__failed_last() -> None:
     clock = FakeClock()
     busy, idle, failed = (Backend(engine=None, model="m", in_flight=n) for n in (5, 1, 0))  # type: ignore[arg-type]
