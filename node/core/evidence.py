@@ -14,7 +14,7 @@ from node.core.answers import SignedAnswer, answer_from_json
 from node.core.duel_facts import DuelFacts
 from node.core.errors import BadVoucher
 from node.core.hashing import address_word, keccak, word
-from node.core.judging.case import Case, answer_text
+from node.core.judging.case import MOST_READ, Case, answer_text, shown
 from node.core.messages import Answer
 from node.core.quality import size_class
 from node.core.types import Address, Bytes32, Seconds
@@ -116,7 +116,7 @@ def case_of(evidence: Evidence) -> Case:
     """What evidence shows, its proofs aside. Raises BadVoucher for what is not JSON."""
     try:
         fields = json.loads(evidence.body)
-        texts = [answer_text(json.loads(one.choices)) for one in (evidence.first, evidence.second)]
+        texts = [shown(answer_text(json.loads(one.choices)), MOST_READ) for one in (evidence.first, evidence.second)]
     except (ValueError, RecursionError) as exc:
         raise BadVoucher("request or answer is not JSON") from exc
     if not isinstance(fields, dict):

@@ -14,7 +14,7 @@ from node.core.duels import Vote
 from node.core.errors import BadVoucher, EngineFailed, PeerFailed
 from node.core.facts import Block
 from node.core.hashing import keccak
-from node.core.judging.case import Judgement
+from node.core.judging.case import Case, Judgement, clean
 from node.core.types import Bytes32, Seconds
 from node.ports.duels import KeptVote
 from node.ports.judging import Judge
@@ -39,6 +39,8 @@ class Judging:
     evidence: EvidenceReader
     course: Course
     dice: Dice
+    _cases: dict[Bytes32, Case] = field(default_factory=dict)
+    """Evidence fetched for votes not cast yet: a dispatcher sends it a few times only."""
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def run(self) -> None:
@@ -48,9 +50,15 @@ class Judging:
             return
         running = await self.parts.book.load_running()
         self.course.forget(set(running))
+        self._cases = {duel: case for duel, case in self._cases.items() if duel in running}
         place = (await self.parts.book.load_court()).place_of(self.parts.me)
         others = [one for one in running.items() if one[1].dispatcher != self.parts.me]
-        await asyncio.gather(*(self._attend(duel, facts, cursor.head, place) for duel, facts in others))
+        ends = await asyncio.gather(
+            *(self._attend(duel, facts, cursor.head, place) for duel, facts in others), return_exceptions=True
+        )
+        for end in ends:  # all have ended: none runs on unowned, and no duel's trouble is another's
+            if isinstance(end, BaseException):
+                raise end
 
     async def _attend(self, duel: Bytes32, facts: DuelFacts, head: Block, place: int) -> None:
         rules = await self.parts.rules()
@@ -84,20 +92,25 @@ class Judging:
             return {}
         votes = [KeptVote(seat, judgement.vote, Bytes32(self.dice(32)), judgement.rationale) for seat in seats]
         await self.parts.store.keep_votes(duel, votes)
+        self._cases.pop(duel, None)
         return await self.parts.store.load_votes(duel)
 
     async def _judged(self, duel: Bytes32, facts: DuelFacts, *, is_last_call: bool) -> Judgement | None:
         """None: not now, there is still time."""
         try:
-            case = await self.evidence.fetch(duel, facts)
+            if duel not in self._cases:
+                self._cases[duel] = await self.evidence.fetch(duel, facts)
+            return await self.judge.judge(self._cases[duel])
         except (PeerFailed, BadVoucher) as exc:
             log.warning("no evidence of duel %s: %s", duel.hex(), exc.message)
-            return Judgement(Vote.NO_EVIDENCE, exc.message) if is_last_call else None
-        try:
-            return await self.judge.judge(case)
+            vote, why = Vote.NO_EVIDENCE, clean(exc.message)
         except EngineFailed as exc:
             log.warning("duel %s cannot be judged now: %s", duel.hex(), exc.message)
-            return Judgement(Vote.TIE, "the judging engine did not answer") if is_last_call else None
+            vote, why = Vote.TIE, "the judging engine did not answer"
+        except Exception:  # outermost: what no judge can read would silence every one of them, and silence is slashed
+            log.exception("duel %s cannot be judged", duel.hex())
+            vote, why = Vote.TIE, "cannot be judged"
+        return Judgement(vote, why) if is_last_call else None
 
     async def _reveal(self, duel: Bytes32, facts: DuelFacts, seats: list[int], end: Seconds) -> None:
         waiting = [seat for seat in seats if seat in facts.commitments and seat not in facts.votes]

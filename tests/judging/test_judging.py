@@ -1,8 +1,10 @@
 """Judging: envelopes, verdicts, final answers, likelihood, exact checks, and the injection corpus."""
 
 import json
+import time
 from collections import Counter
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 
 from node.core.duels import Vote
 from node.core.errors import EngineFailed
+from node.core.evidence import Evidence
+from node.core.evidence import case_of as evidence_case
 from node.core.judging import likelihood
-from node.core.judging.case import Case, answer_text, question_text, shown
+from node.core.judging.case import MOST_READ, Case, answer_text, plain, question_text, shown
 from node.core.judging.envelope import messages_for, nonce_for, quoted
 from node.core.judging.exact import checked, question_key
 from node.core.judging.final import final_text, json_of, letter_of, number_of
 from node.core.judging.verdict import agreed, chance_of_first
+from node.core.types import ZERO32
 from node.services.judging import (
     CHAT,
     COMPLETIONS,
@@ -299,3 +304,65 @@ async def test_likelihood__an_engine_without_prompt_logprobs__ties() -> None:
 def test_case__swapped_twice__is_the_case() -> None:
     case = Case(CHAT, {"messages": []}, "a", "b")
     assert case.swapped().swapped() == case
+
+
+# --------------------------------------------------------------------------------------------- what cannot be encoded
+HALF, HUGE = "noise \ud800 noise noise", 123456789012345678901234567890
+ODD = {"messages": [{"role": "user", "content": "hi \udfff", "n": HUGE, "d": [[]], "k\ud800": True}]}
+
+
+@pytest.mark.parametrize("fields", [ODD, {"prompt": "hi \ud800"}])
+async def test_judges__half_surrogates_and_large_integers__are_sent_in_words(fields: dict[str, Any]) -> None:
+    case = Case(CHAT, fields, "clear true short right", HALF)
+    engine = Replies(*[rows(-9.0)] * 4)
+    assert (await LikelihoodJudge(engine, "m").judge(case)).vote is Vote.TIE
+    assert r"noise \\ud800 noise" in json.dumps(engine.bodies[-1], ensure_ascii=False)
+    assert (await PairwiseJudge(Replies({}, {}), "m", dice).judge(case)).vote is Vote.TIE
+
+
+@given(ANYTHING)
+def test_plain__any_json__is_what_encoders_take(value: object) -> None:
+    assert isinstance(orjson.dumps(plain(value)), bytes)
+
+
+def test_plain__deep_or_large__is_cut_or_spelt_out() -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    assert len(orjson.dumps(plain(deep))) < 200
+    assert plain([HUGE, 1, True, None, "a"]) == [str(HUGE), 1, True, None, "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think>" * 40_000,
+     "```" + " " * 300_000 + "x", "final answer" + "\n" * 300_000 + "/", "<think></reasoning>" * 20_000,
+     "1" + " " * 300_000 + "x", "answer" * 50_000],
+)  # fmt: skip
+def test_final__texts_made_to_be_slow__take_time_in_proportion(text: str) -> None:
+    """Each took minutes, or hours, where a pattern went back over the text from every place in it."""
+    began = time.process_time()
+    for read in (final_text, number_of, letter_of, json_of):
+        read(text)
+    assert time.process_time() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<THINK>a</think>b<reasoning>c</Reasoning>d", "bd"),
+        ("<think>a<reasoning>b</think>c", "c"),
+        ("a</think>b", "a</think>b"),
+        ("a<think>b</reasoning>c", "a"),
+    ],
+)
+def test_final_text__tags__pair_by_name(text: str, left: str) -> None:
+    assert final_text(text) == left
+
+
+def test_case_of__an_endless_answer__is_read_at_both_ends() -> None:
+    choices = json.dumps([{"content": "a" * 10 * MOST_READ + "END"}]).encode()
+    exhibit: Any = SimpleNamespace(choices=choices)
+    case = evidence_case(Evidence(CHAT, ZERO32, b"{}", exhibit, exhibit))
+    assert len(case.first) < MOST_READ + 100
+    assert case.first.endswith("END")
