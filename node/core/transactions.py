@@ -95,7 +95,12 @@ class TxState(StrEnum):
     """Failed for good: it reverted on chain (final), its simulation did before it was ever sent, or another transaction
     used its nonce. The reason says which; whoever wanted it may want it again."""
     NEEDLESS = "needless"
-    """Never sent: the simulation showed that it would do nothing."""
+    """Never sent: the simulation showed that it would do nothing, or its deadline had passed."""
+
+
+DUEL = "duel"
+EXPIRING = frozenset({DUEL})
+"""Kinds of wishes that harm whoever sends them late: an opening in the next epoch is a proven fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,10 @@ class Wish:
     sender: Address
     call: Call
     deadline: Seconds
+
+    def is_over(self, now: Seconds) -> bool:
+        """Whether it must not be sent any more."""
+        return self.kind in EXPIRING and 0 < self.deadline <= now
 
 
 @dataclass(frozen=True, slots=True)

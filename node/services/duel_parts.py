@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from node.core.duel_chain import Court
 from node.core.facts import Cursor
-from node.core.transactions import Call, Wish
+from node.core.transactions import DUEL, Call, Wish
 from node.core.types import Address, Bytes32, Seconds
 from node.ports.basics import Clock
 from node.ports.chain import ChainBook
@@ -13,7 +13,6 @@ from node.ports.settling import Outbox
 
 AGAIN_SECONDS = 20.0
 """A wish that came to nothing (its simulation reverted) is made again after so long."""
-KIND = "duel"
 NO_DEADLINE = Seconds(0)
 
 
@@ -49,7 +48,7 @@ class DuelParts:
         if now < self._wanted.get(key, float("-inf")) + AGAIN_SECONDS:
             return False
         self._wanted[key] = now
-        return await self.outbox.add(Wish(f"duel {key}", KIND, self.sender, call, deadline)) is not None
+        return await self.outbox.add(Wish(f"duel {key}", DUEL, self.sender, call, deadline)) is not None
 
     async def is_waiting_for(self, prefix: str) -> bool:
         """Whether a transaction with a key like that is under way."""

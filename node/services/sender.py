@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from node.core.errors import CallReverted, ChainUnavailable, TxRefused
 from node.core.fees import FeeOffer, FeePolicy, better_offer, cap_of, first_offer
-from node.core.transactions import Attempt, OutboxRow, TxFields, TxReceipt, TxState
+from node.core.transactions import Attempt, Call, OutboxRow, TxFields, TxReceipt, TxState
 from node.core.types import Bytes32, Seconds
 from node.ports.basics import Clock, Signer
 from node.ports.chain import Chain
@@ -93,10 +93,11 @@ class Sender:
             if row.state is not TxState.MINED or row.receipt != receipt:
                 await self.outbox.save_state(row, TxState.MINED, receipt=receipt)
             return
-        state = TxState.CONFIRMED if receipt.is_success else TxState.REVERTED
-        await self.outbox.save_state(
-            row, state, receipt=receipt, reason="" if receipt.is_success else "reverted on chain"
-        )
+        reason = "" if receipt.is_success else "reverted on chain"
+        if any(one.tx_hash == receipt.tx_hash and row.wish.is_over(one.sent_at) for one in row.attempts):
+            reason = "its deadline had passed: an empty transaction used its nonce"
+        state = TxState.REVERTED if reason else TxState.CONFIRMED
+        await self.outbox.save_state(row, state, receipt=receipt, reason=reason)
 
     async def _is_lost(self, row: OutboxRow) -> bool:
         """Its nonce is used below the finalised block, and none of its attempts used it."""
@@ -107,6 +108,9 @@ class Sender:
         """Send again what may not have arrived; offer more for what waits too long."""
         last = row.attempts[-1]
         now = self._now()
+        if row.wish.is_over(now) and not row.wish.is_over(last.sent_at):
+            await self._withdraw(row, now)
+            return
         is_stuck = now - last.sent_at >= self.policy.patience_seconds
         if row.state is TxState.SENT and not is_stuck and last.tx_hash in self._transmitted:
             return
@@ -114,11 +118,33 @@ class Sender:
         if offer is None:
             await self._transmit(row, last)
             return
+        if row.wish.is_over(now):
+            await self._empty(row, offer, now)
+            return
         simulation = await self._simulated(row)
         if simulation is None:
             await self._transmit(row, last)  # its nonce must be used up by something, and this is signed already
             return
-        await self._attempt(row, TxFields(last.nonce, simulation, offer.max_fee, offer.tip, row.wish.call))
+        fields = TxFields(last.nonce, simulation, offer.max_fee, offer.tip, row.wish.call)
+        await self._attempt(row, fields, now)
+
+    async def _withdraw(self, row: OutboxRow, now: Seconds) -> None:
+        """Its deadline has passed and it may still land: neither sent again nor bumped, but replaced by nothing.
+
+        One step above the cap is allowed: its nonce must be used up, and by something else.
+        """
+        log.warning("outbox row %d: its deadline has passed and it is not in a block; its nonce is used up", row.id)
+        cap = max(cap_of(self.policy, row.wish.deadline, now), 2 * row.attempts[-1].max_fee)
+        offer = better_offer(row.attempts[-1], await self.chain.fetch_fees(), self.policy, cap)
+        if offer is not None:
+            await self._empty(row, offer, now)
+
+    async def _empty(self, row: OutboxRow, offer: FeeOffer, now: Seconds) -> None:
+        """A transaction to ourselves with the row's nonce. What was signed after an expiring deadline is one."""
+        call = Call(self.signer.address, b"")
+        gas = (await self.chain.simulate(call, self.signer.address)).gas
+        gas = gas * GAS_MARGIN_NUMERATOR // GAS_MARGIN_DENOMINATOR
+        await self._attempt(row, TxFields(row.attempts[-1].nonce, gas, offer.max_fee, offer.tip, call), now)
 
     async def _better_offer(self, row: OutboxRow, now: Seconds) -> FeeOffer | None:
         fees = await self.chain.fetch_fees()
@@ -131,14 +157,18 @@ class Sender:
     # --- a row that is only wanted
     async def _send_first(self, row: OutboxRow) -> bool:
         """Simulate, then sign with the next nonce. True when nothing was sent, so that the next row may go."""
+        now = self._now()
+        if row.wish.is_over(now):
+            log.warning("outbox row %d is not sent: its deadline has passed", row.id)
+            await self.outbox.save_state(row, TxState.NEEDLESS, reason="its deadline has passed")
+            return True
         gas = await self._simulated(row)
         if gas is None:
             return True
-        now = self._now()
         fees = await self.chain.fetch_fees()
         offer = first_offer(fees, self.policy, cap_of(self.policy, row.wish.deadline, now))
         nonce = await self.chain.fetch_nonce(self.signer.address)
-        await self._attempt(row, TxFields(nonce, gas, offer.max_fee, offer.tip, row.wish.call))
+        await self._attempt(row, TxFields(nonce, gas, offer.max_fee, offer.tip, row.wish.call), now)
         return False
 
     async def _simulated(self, row: OutboxRow) -> int | None:
@@ -158,8 +188,8 @@ class Sender:
         return simulation.gas * GAS_MARGIN_NUMERATOR // GAS_MARGIN_DENOMINATOR
 
     # --- sending
-    async def _attempt(self, row: OutboxRow, fields: TxFields) -> None:
-        attempt = self.chain.sign_tx(fields, self.signer, self._now())
+    async def _attempt(self, row: OutboxRow, fields: TxFields, now: Seconds) -> None:
+        attempt = self.chain.sign_tx(fields, self.signer, now)
         if not await self.outbox.save_attempt(row, attempt):
             return  # another sender was faster: it has the row or the nonce
         saved = await self.outbox.load_row(row.id)

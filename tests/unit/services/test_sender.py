@@ -7,7 +7,7 @@ import pytest
 from node.adapters.keys import LocalSigner, Secret
 from node.core.errors import CallReverted, ChainUnavailable
 from node.core.fees import GWEI, FeePolicy
-from node.core.transactions import Call, Fees, OutboxRow, Simulation, TxState, Wish
+from node.core.transactions import DUEL, Call, Fees, OutboxRow, Simulation, TxState, Wish
 from node.core.types import Address, Seconds
 from node.services.sender import Sender
 from tests.fakes.chain_books import MemoryOutbox
@@ -34,8 +34,8 @@ class Bench:
     def monotonic(self) -> float:
         return self.time
 
-    async def want(self, key: str, deadline: int = 0) -> int:
-        row_id = await self.outbox.add(Wish(key, "claim", SIGNER.address, CALL, Seconds(deadline)))
+    async def want(self, key: str, deadline: int = 0, kind: str = "claim") -> int:
+        row_id = await self.outbox.add(Wish(key, kind, SIGNER.address, CALL, Seconds(deadline)))
         assert row_id is not None
         return row_id
 
@@ -291,3 +291,56 @@ async def test_run__random_faults__every_wish_lands_once_and_no_nonce_is_skipped
         await bench.mine_to_finality()
         assert [bench.row(row_id).state for row_id in ids] == [TxState.CONFIRMED] * 5, seed
         assert bench.chain.next_nonce() == 5, seed
+
+
+# ---------------------------------------------------------------------------------------- wishes that harm when late
+async def test_run__never_sent_and_its_deadline_over__is_closed_unsent() -> None:
+    """A kill between the wish and the sender, a day down: an opening would land in another epoch, as a fault."""
+    bench = Bench()
+    row_id = await bench.want("open", int(bench.now()) + 60, DUEL)
+    bench.time += 86_400
+    await bench.another_sender().run()
+    assert (bench.row(row_id).state, bench.chain.sends) == (TxState.NEEDLESS, [])
+    assert "deadline" in bench.row(row_id).reason
+
+
+async def test_run__a_claim_and_its_deadline_over__is_sent_all_the_same() -> None:
+    """Its deadline only makes it urgent: it may still be paid."""
+    bench = Bench()
+    row_id = await bench.want("claim", int(bench.now()) - 60)
+    await bench.sender.run()
+    assert bench.row(row_id).state is TxState.SENT
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_run__sent_and_stuck_beyond_its_deadline__its_nonce_is_used_by_nothing(*, is_restarted: bool) -> None:
+    bench = Bench()
+    row_id = await bench.want("open", int(bench.now()) + 60, DUEL)
+    after = await bench.want("b")
+    await bench.sender.run()
+    bench.time += 61
+    if is_restarted:
+        bench.sender = bench.another_sender()
+    await bench.sender.run()
+    first, second = bench.row(row_id).attempts
+    assert (first.nonce, second.max_fee > first.max_fee, second.tip > first.tip) == (second.nonce, True, True)
+    assert len(bench.chain.sends) == 2, "what is late is not sent again"
+    await bench.mine_to_finality()
+    row = bench.row(row_id)
+    assert (row.state, row.receipt is not None and row.receipt.tx_hash) == (TxState.REVERTED, second.tx_hash)
+    assert "deadline" in row.reason
+    assert bench.row(after).attempts[0].nonce == first.nonce + 1
+
+
+async def test_run__the_empty_one_is_stuck_too__it_is_bumped_and_stays_empty() -> None:
+    bench = Bench()
+    row_id = await bench.want("open", int(bench.now()) + 60, DUEL)
+    await bench.sender.run()
+    calls = []
+    sign = bench.chain.sign_tx
+    bench.chain.sign_tx = lambda fields, signer, now: (calls.append(fields.call), sign(fields, signer, now))[1]  # type: ignore[method-assign]
+    for _ in range(3):
+        bench.time += 61
+        await bench.sender.run()
+    assert len(bench.row(row_id).attempts) == 4
+    assert calls == [Call(SIGNER.address, b"")] * 3
