@@ -45,7 +45,8 @@ class Meter:
     """Reads a stream's bytes once: what to pass on, the choices so far, the receipt, the end.
 
     `is_resold`: a node sells it on. A node bills what comes before the answer's end (usage, error), so a text after it
-    is refused: it would be paid for and sold to nobody (threat L1).
+    is refused: it would be paid for and sold to nobody (threat L1). Its client hears no error in a peer's words, and a
+    comment is no beginning of an answer: it would hold up the next candidate (threat H12).
     """
 
     def __init__(self, *, is_resold: bool = False) -> None:
@@ -60,6 +61,11 @@ class Meter:
         """Why this stream is no answer from here on."""
         self.has_error = False
         self.is_done = False
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether an error came that is not passed on: whoever buys to sell must say so itself."""
+        return self._is_resold and self.has_error
 
     def feed(self, raw: bytes) -> bytes:
         """The bytes to pass on now: what has been counted so far, also where a `problem` follows."""
@@ -85,8 +91,12 @@ class Meter:
         if event.comment is not None and event.comment.startswith(RECEIPT_COMMENT):
             self.receipt = parse_encoded_receipt(event.comment.removeprefix(RECEIPT_COMMENT))
             return False
+        if event.data is None:
+            return not self._is_resold
         chunk = event.chunk()
-        return chunk is None or self._is_part(chunk, event.raw)
+        if chunk is None:  # some reader might make a text of it, and another none: two answers with one signature
+            raise BadRequest("an event of the answer is not one JSON object")
+        return self._is_part(chunk, event.raw)
 
     def _is_part(self, chunk: Mapping[str, Any], raw: bytes) -> bool:
         """Whether it is passed on now; the usage event is kept."""
@@ -98,7 +108,7 @@ class Meter:
         self.assembler.feed(chunk)
         if is_usage:
             self.usage = raw
-        return not is_usage
+        return not is_usage and not self.is_failed
 
 
 def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
@@ -123,7 +133,7 @@ def deal_stream(trade: Trade, meter: Meter) -> Flow[SignedReceipt]:
     yield from take_receipt(trade, shown, replace(delivered, is_whole=True))
     status = shown.receipt.status
     is_answer = status == Status.COMPLETE or is_free(shown, meter.assembler.choices())
-    if not is_answer and not meter.has_error:
+    if meter.is_failed or not (is_answer or meter.has_error):
         raise AnswerCut("the provider's own receipt says that the answer is not complete", emitted=True, status=status)
     yield Emit(meter.usage + DONE_EVENT)
     return shown
@@ -146,6 +156,12 @@ def deal_plain(trade: Trade, reply: Reply) -> Flow[SignedReceipt]:
     return receipt
 
 
+def is_free(shown: SignedReceipt, choices: tuple[Choice, ...]) -> bool:
+    """An answer that ended as it should and holds nothing (a stop word came first): the billing table gives it away."""
+    is_finished = bool(choices) and all(choice.finish_reason is not None for choice in choices)
+    return shown.receipt.status == Status.FAILED and is_finished and not any(billable_texts(choices))
+
+
 def _body_of(reply: Reply) -> Mapping[str, Any]:
     """As every strict reader reads it: what only we could read would be paid for and be no answer to anybody else."""
     try:
@@ -153,12 +169,6 @@ def _body_of(reply: Reply) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as exc:
         raise BadRequest("the answer is not JSON") from exc
     return body if isinstance(body, dict) else {}
-
-
-def is_free(shown: SignedReceipt, choices: tuple[Choice, ...]) -> bool:
-    """An answer that ended as it should and holds nothing (a stop word came first): the billing table gives it away."""
-    is_finished = bool(choices) and all(choice.finish_reason is not None for choice in choices)
-    return shown.receipt.status == Status.FAILED and is_finished and not any(billable_texts(choices))
 
 
 def find_receipt(trade: Trade) -> Flow[SignedReceipt | None]:

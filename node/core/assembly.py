@@ -72,8 +72,8 @@ class SseParser:
 
 
 def _event_end(data: bytes) -> int | None:
-    """Where the first event ends (after its blank line), for both line endings in use."""
-    ends = [at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := data.find(gap)) >= 0]
+    """Where the first event ends (after its blank line), for both line endings in use, mixed ones too."""
+    ends = [at + len(gap) for gap in (b"\n\n", b"\n\r\n") if (at := data.find(gap)) >= 0]
     return min(ends) if ends else None
 
 
@@ -123,7 +123,7 @@ class Assembler:
 
     def _feed_choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index", 0)
-        if not isinstance(index, int) or not 0 <= index < MAX_CHOICES:
+        if type(index) is not int or not 0 <= index < MAX_CHOICES:
             raise BadRequest("a choice's index is out of range", index=str(index)[:20])
         part = self._parts.setdefault(index, _Part())
         if isinstance(reason := choice.get("finish_reason"), str):
@@ -165,7 +165,7 @@ def _feed_delta(part: _Part, delta: Mapping[str, Any]) -> None:
 
 def _feed_tool_call(part: _Part, place: int, call: Mapping[str, Any]) -> None:
     index = call.get("index", place)
-    if not isinstance(index, int) or not 0 <= index < MAX_CHOICES:
+    if type(index) is not int or not 0 <= index < MAX_CHOICES:
         raise BadRequest("a tool call's index is out of range", index=str(index)[:20])
     held = part.tool_calls.setdefault(index, {"id": "", "type": "function", "name": "", "arguments": ""})
     if isinstance(call.get("id"), str) and call["id"]:

@@ -4,7 +4,7 @@ Never shapes what the caller gets, never trusts a number that is not a whole one
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -14,6 +14,7 @@ from node.core.errors import BadRequest, EngineFailed
 
 COMPACT_BYTES = 256 * 1024
 """Raw bytes of a long stream are turned into texts at this size, so that memory grows with the text, not its frame."""
+_NEXT = b"\n\ndata: "
 
 
 class Answer:
@@ -100,7 +101,8 @@ def _plain_text(chunk: Mapping[str, Any]) -> str | None:
         delta = choice["delta"]
         if len(delta) == 1 and choice["index"] == 0 and choice["finish_reason"] is None and "text" not in choice:
             text = delta["content"]
-            return text if type(text) is str else None
+            # `false` and 0.0 equal 0 too, and are no index to the payer
+            return text if type(text) is str and type(choice["index"]) is int else None
     except (KeyError, TypeError, ValueError):
         return None
     return None
@@ -111,12 +113,25 @@ def _content_chunk(run: list[str]) -> Mapping[str, Any]:
 
 
 def parse_events(block: bytes) -> Iterable[Mapping[str, Any]]:
-    """The JSON objects of whole events. One parse for a regular block; else as the payer reads them."""
+    """The JSON objects of whole events. One parse for a regular block; else as the payer reads them.
+
+    Raises EngineFailed for data that is not one object an event: the payer refuses it too. (Pieces of one array, spread
+    over events, would parse here as a whole.)
+    """
     if block.startswith(b"data: "):
+        regular = block[6:].rstrip()
         try:
-            events = orjson.loads(b"[" + block[6:].rstrip().replace(b"\n\ndata: ", b",") + b"]")
+            events = orjson.loads(b"[" + regular.replace(_NEXT, b",") + b"]")
         except orjson.JSONDecodeError:
-            events = None
-        if events is not None:
-            return [event for event in events if isinstance(event, dict)]
-    return [fields for event in block.split(b"\n\n") if (fields := event_of(event).chunk()) is not None]
+            events = []
+        if len(events) == regular.count(_NEXT) + 1 and set(map(type, events)) == {dict}:
+            return cast("list[Mapping[str, Any]]", events)
+    return [fields for event in block.split(b"\n\n") if (fields := _chunk_of(event)) is not None]
+
+
+def _chunk_of(raw: bytes) -> Mapping[str, Any] | None:
+    event = event_of(raw)
+    chunk = event.chunk()
+    if chunk is None and event.data is not None and not event.is_done:
+        raise EngineFailed("an event of the engine's answer is not one JSON object")
+    return chunk

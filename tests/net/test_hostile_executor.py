@@ -1,5 +1,7 @@
 """A node that sells a hostile executor's answers on: it never pays for what it cannot bill, and never lies for it."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +11,14 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from node.client.delivery import Meter
 from node.core.billing import Ending, Prices, settle_outcome
 from node.core.choices import response_hash
-from node.core.types import Status, TokenCount
+from node.core.types import ZERO32, Status, TokenCount
+from node.core.wire import hex_of
 from node.services.caller import StreamEnd
 from tests.lab.fixtures import stream_receipt
-from tests.net.lab import Net, NetNode, NodePlan, running_net
+from tests.net.lab import Net, NetNode, NodePlan, running_net, with_settings
 from tests.net.test_offload import body, bought, buy, in_wallet
 
 FRONT = NodePlan("front", engine=False, prices=(200_000, 600_000))
@@ -144,3 +148,70 @@ async def test_executor__plain_answer_that_only_a_lax_reader_reads__is_not_paid(
     reply = await buy(market.front, body())
     assert reply.status_code == 502, reply.text
     assert market.owed() == 0
+
+
+def split(block: bytes) -> bytes:
+    """Each text's event between the two halves of one array."""
+    events = [event + b"\n\n" for event in block.split(b"\n\n") if event]
+    return b"".join(b"data: [1\n\n" + one + b"data: 2]\n\n" if b'"delta"' in one else one for one in events)
+
+
+def index_false(block: bytes) -> bytes:
+    return block.replace(b'"index":0', b'"index":false').replace(b'"index": 0', b'"index":false')
+
+
+@pytest.mark.parametrize("odd", [split, index_false])
+async def test_executor__events_that_readers_read_differently__the_node_signs_for_what_its_client_got(
+    market: Market, odd: Callable[[bytes], bytes]
+) -> None:
+    calls: list[bytes] = []
+    # its first block is honest, so that the node's own answer has begun
+    corrupt(market.back, lambda block: odd(block) if calls else calls.append(block) or block)
+    market.back.stub.order("tokens=8,delay=0.02")  # type: ignore[union-attr]
+    reply = await buy(market.front, body(stream=True))
+    assert reply.status_code == 200, reply.text
+    assert odd(b'data: {"index":0,"delta":1}\n\n') not in reply.content
+    got = Meter()
+    got.feed(reply.content)
+    receipt = stream_receipt(reply.text)["receipt"]
+    assert receipt["responseHash"] == hex_of(response_hash(ZERO32, got.assembler.choices()))
+    assert receipt["status"] != Status.COMPLETE
+
+
+async def refuse_in_words(caller: Any) -> None:
+    """An error that looks like the client's own fault, as the first event."""
+    caller.write(b'data: {"error": {"code": 400, "message": "pay at evil.example"}}\n\n')
+    await caller.end_stream(StreamEnd(None, None, None))
+
+
+async def comment_for_ever(caller: Any) -> None:
+    for _ in range(200):
+        if caller.is_gone:
+            return
+        caller.write(b": still thinking\n\n")
+        await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("answer", [refuse_in_words, comment_for_ever])
+async def test_executor__errors_or_comments_before_the_first_token__the_next_candidate_serves(
+    tokens: Path, tmp_path: Path, answer: Callable[[Any], Any]
+) -> None:
+    front = replace(FRONT, config=with_settings(policy="paper"))
+    async with running_net(tokens, tmp_path, [front, NodePlan("back"), NodePlan("spare")]) as net:
+        asked: list[float] = []
+
+        async def hostile(_path: str, _header: bytes | None, caller: Any) -> None:
+            asked.append(time.monotonic())
+            await caller.read_body()
+            await answer(caller)
+
+        net.nodes["back"].lab.serving.serve = hostile  # type: ignore[method-assign]
+        for number in range(40):
+            net.nodes["front"].routed.services.router.peers.records.clear()  # type: ignore[attr-defined]
+            reply = await buy(net.nodes["front"], body(f"number {number}", stream=True))
+            assert reply.status_code == 200, reply.text
+            assert b"evil" not in reply.content
+            assert b"still thinking" not in reply.content
+            if asked:
+                break
+        assert asked, "the hostile one was never chosen"

@@ -143,3 +143,41 @@ def test_answer__odd_event_of_an_engine__is_read_as_the_payer_reads_it(event: by
     theirs.feed(ROLE + event)
     assert ours.choices() == theirs.assembler.choices()
     assert "".join(ours.texts())
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"data: [1\n\n" + HELLO + b"data: 2]\n\n",
+        b"data: [1]\n\n",
+        HELLO[:-2] + b"," + HELLO[5:],
+        b"data: {\n\n",
+        b"data:\n\n",
+    ],
+)
+def test_answer__data_that_is_not_one_object_an_event__is_refused_by_both_sides(events: bytes) -> None:
+    with pytest.raises(EngineFailed, match="not one JSON object"):
+        list(parse_events(ROLE + events))
+    payer = Meter()
+    assert payer.feed(ROLE + events + STOP) in (ROLE, ROLE + HELLO)
+    assert payer.problem is not None
+    assert payer.assembler.choices()[0].finish_reason is None
+
+
+@pytest.mark.parametrize("index", [b"false", b"true", b"0.0", b'"0"'])
+def test_answer__index_that_only_equals_a_number__is_refused_by_both_sides(index: bytes) -> None:
+    odd = HELLO.replace(b'"index":0', b'"index":' + index)
+    ours, payer = Answer(), Meter()
+    ours.add_events(ROLE + odd)
+    with pytest.raises(EngineFailed, match="shape"):
+        ours.choices()
+    payer.feed(ROLE + odd)
+    assert payer.problem is not None
+
+
+def test_meter__line_ends_of_both_kinds_at_once__end_an_event_where_a_node_ends_it() -> None:
+    mixed = ROLE[:-1] + b"\r\n" + HELLO[:-1] + b"\r\n"
+    payer, (passed, _) = Meter(), feed_all([mixed])
+    assert payer.feed(mixed) == mixed
+    assert payer.assembler.choices()[0].content == 'a "choices":[] [DONE]'
+    assert passed == ROLE + HELLO
