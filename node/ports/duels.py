@@ -108,13 +108,13 @@ class DuelChain(Protocol):
     """The contract. Reads raise ChainUnavailable; calls only encode."""
 
     async def read_rules(self) -> CourtRules:
-        """Fixed at deployment."""
+        """Fixed at deployment. As all endpoints asked agree."""
 
     async def read_balance(self, account: Address) -> Amount:
         """What bonds can be locked from."""
 
     async def read_seed(self, dispatcher: Address, epoch: int) -> SeedOnChain:
-        """See SeedOnChain."""
+        """See SeedOnChain. As all endpoints asked agree."""
 
     def commit_seed(self, dispatcher: Address, commitment: Bytes32, rate_per_mille: int) -> Call:
         """For the next epoch."""

@@ -4,13 +4,12 @@ A seed follows from the operator key, so that a lost database costs no slash; it
 key is another one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from node.core.duel_chain import seed_commitment
 from node.core.hashing import Domain, keccak, word
 from node.core.types import Bytes32, Seconds
 from node.ports.basics import Signer
-from node.ports.duels import SeedOnChain
 from node.services.duel_parts import DuelParts
 
 SEED_TYPE_HASH = keccak(b"SamplingSeed(address court,uint256 epoch)")
@@ -18,13 +17,18 @@ SEED_TYPE_HASH = keccak(b"SamplingSeed(address court,uint256 epoch)")
 
 @dataclass(slots=True)
 class Seeds:
-    """See module. `rate` is per mille of this node's offloads."""
+    """See module. `rate` is per mille of this node's offloads; with 0 it commits to nothing more, and still reveals."""
 
     parts: DuelParts
     signer: Signer
     domain: Domain
     rate: int
-    _known: dict[int, SeedOnChain] = field(default_factory=dict)
+
+    async def attend(self) -> None:
+        """`run` by the books' clock, for a node that dispatches nothing. Raises as `run` does."""
+        cursor = await self.parts.head()
+        if cursor is not None:
+            await self.run(cursor.head.timestamp)
 
     async def run(self, now: Seconds) -> None:
         """Commit to the next epoch's seed, reveal the last one's. Raises ChainUnavailable, LedgerUnavailable."""
@@ -33,38 +37,30 @@ class Seeds:
         # The contract takes a commitment for the epoch after the block it lands in: late in an epoch it could land in
         # the next one, for a seed that cannot be revealed.
         if passed < rules.epoch // 2:
-            await self._commit(epoch + 1)
+            if self.rate:
+                await self._commit(epoch + 1, Seconds(now - passed + rules.epoch * 3 // 4))
             await self._reveal(epoch - 1, Seconds(now - passed + rules.epoch // 2))
 
     async def of_epoch(self, epoch: int) -> tuple[Bytes32, int] | None:
         """(seed, rate) of an epoch that this node committed to."""
-        rate = (await self._on_chain(epoch)).rate_per_mille
+        rate = (await self.parts.chain.read_seed(self.parts.me, epoch)).rate_per_mille
         seed = await self.parts.store.load_seed(epoch) if rate else None
         return None if seed is None else (seed, rate)
 
-    async def _commit(self, epoch: int) -> None:
-        if (await self._on_chain(epoch)).rate_per_mille:
+    async def _commit(self, epoch: int, until: Seconds) -> None:
+        if (await self.parts.chain.read_seed(self.parts.me, epoch)).rate_per_mille:
             return
         seed = await self.parts.store.keep_seed(epoch, self._made(epoch))
         commitment = seed_commitment(self.parts.court, self.parts.me, epoch, seed)
         call = self.parts.chain.commit_seed(self.parts.me, commitment, self.rate)
-        await self.parts.want(f"seed {epoch}", call)
+        await self.parts.want(f"seed {epoch}", call, until)
 
     async def _reveal(self, epoch: int, until: Seconds) -> None:
-        known = await self._on_chain(epoch)
+        known = await self.parts.chain.read_seed(self.parts.me, epoch)  # each time: one lie must not end it
         if not known.rate_per_mille or known.is_revealed:
             return
         seed = await self.parts.store.load_seed(epoch) or self._made(epoch)
         await self.parts.want(f"unseal {epoch}", self.parts.chain.reveal_seed(self.parts.me, epoch, seed), until)
-
-    async def _on_chain(self, epoch: int) -> SeedOnChain:
-        """What will not change is asked once."""
-        known = self._known.get(epoch)
-        if known is None or not known.rate_per_mille or not known.is_revealed:
-            known = self._known[epoch] = await self.parts.chain.read_seed(self.parts.me, epoch)
-        for old in [one for one in self._known if one < epoch - 4]:
-            del self._known[old]
-        return known
 
     def _made(self, epoch: int) -> Bytes32:
         about = keccak(SEED_TYPE_HASH + self.parts.court.words + word(epoch))

@@ -25,7 +25,7 @@ class EvmDuels:
 
     async def read_rules(self) -> CourtRules:
         """See ports.duels.DuelChain."""
-        times, amounts = await self._read("times"), await self._read("amounts")
+        times, amounts = await self._agreed("times"), await self._agreed("amounts")
         epoch, commit, reveal, appeal = (Seconds(times[name]) for name in ("epoch", "commit", "reveal", "appeal"))
         return CourtRules(epoch, commit, reveal, appeal, Amount(amounts["bond"]))
 
@@ -35,7 +35,7 @@ class EvmDuels:
 
     async def read_seed(self, dispatcher: Address, epoch: int) -> SeedOnChain:
         """See ports.duels.DuelChain."""
-        raw = await self._chain.call(self._call("seedOf", dispatcher, epoch))
+        raw = await self._chain.agreed_call(self._call("seedOf", dispatcher, epoch))
         _, rate, is_revealed = self._chain.duels.decode_result("seedOf", raw)
         return SeedOnChain(int(rate), bool(is_revealed))
 
@@ -82,6 +82,10 @@ class EvmDuels:
 
     def _call(self, function: str, *args: object) -> Call:
         return Call(self.address, self._chain.duels.encode_call(function, *args))
+
+    async def _agreed(self, function: str) -> Any:  # noqa: ANN401 -- as the ABI says
+        raw = await self._chain.agreed_call(self._call(function))
+        return self._chain.duels.decode_result(function, raw)[0]
 
     async def _read(self, function: str, *args: object) -> Any:  # noqa: ANN401 -- as the ABI says
         raw = await self._chain.call(self._call(function, *args))

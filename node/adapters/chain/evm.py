@@ -136,6 +136,13 @@ class EvmChain:
         result = await self.request("eth_call", _tx(call, sender), block)
         return _bytes(result)
 
+    async def agreed_call(self, call: Call) -> bytes:
+        """`eth_call` of what must not rest on one endpoint's word. Raises ChainUnavailable while two differ."""
+        said = {_bytes(one) for one in await self.voices("eth_call", _tx(call, None), "latest")}
+        if len(said) > 1:
+            raise ChainUnavailable("the RPC endpoints disagree about a call's result")
+        return said.pop()
+
     async def request(self, method: str, *params: JsonValue) -> JsonValue:
         """One RPC call. Raises CallReverted when a contract says no, ChainUnavailable otherwise."""
         try:

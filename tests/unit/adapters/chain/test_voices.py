@@ -1,11 +1,12 @@
 """Two endpoints asked about money of ours: what one of them alone says decides nothing (threat I3). No network."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from eth_abi.abi import encode
 
+from node.adapters.chain.duelling import EvmDuels
 from node.adapters.chain.endpoint import Health, RpcError
 from node.adapters.chain.evm import MOST_GAS, STATUS_NAMES, EvmChain
 from node.adapters.chain.pool import Pool
@@ -16,6 +17,7 @@ from node.core.settlement import SignedClaim
 from node.core.transactions import Call
 from node.core.types import ZERO32, Address, Amount, Bytes32, Micros, Signature
 from node.deployment import Deployment
+from node.ports.duels import SeedOnChain
 from tests.factories import PAYEE, PAYER, make_voucher
 
 ESCROW = Address(b"\xee" * 20)
@@ -139,3 +141,17 @@ async def test_simulate__every_endpoint_reverts__is_the_contracts_refusal() -> N
     reverting = {"eth_estimateGas": RpcError(3, "execution reverted", b"")}
     with pytest.raises(CallReverted):
         await chain_of(reverting, reverting).simulate(Call(ESCROW, b"\x01"), PAYEE)
+
+
+async def test_duels__endpoints_differ_on_rules_or_a_seed__nothing_is_believed() -> None:
+    """A liar's epoch, or "your seed is revealed", costs a slash."""
+    seeds = [encode(["bytes32", "uint16", "bool"], [ZERO32, 50, flag]) for flag in (False, True)]
+    said = [{"eth_call": "0x" + seed.hex()} for seed in seeds]
+    chain = chain_of(*said)
+    chain.deployment = replace(chain.deployment, duels=Address(b"\xd0" * 20))
+    duels = EvmDuels(chain)
+    for reading in (duels.read_rules(), duels.read_seed(PAYEE, 7)):
+        with pytest.raises(ChainUnavailable, match="disagree"):
+            await reading
+    chain.pool = chain_of(said[0], said[0]).pool
+    assert await duels.read_seed(PAYEE, 7) == SeedOnChain(50, is_revealed=False)
