@@ -40,6 +40,7 @@ from node.settings import Settings
 
 log = logging.getLogger(__name__)
 RATINGS_SECONDS = 5.0
+SEEDS_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Duelled:
     """Everything of duels that app.py runs. Without a wallet a node dispatches none, without a judge it judges none."""
 
     services: DuelServices
+    seeds: Seeds
     dispatching: Duelling | None
     judging: Judging | None
     probes: Probes | None
@@ -94,14 +96,17 @@ def add_duels(
     canaries = Canaries(books.chain, books.duels, known)
     if routed is not None:
         routed.services.router.quality = ratings.factor
-    dispatching = _dispatching(settings, parts, shared, (network, routed), (course, canaries))
+    rate = settings.duel_rate_per_mille if routed is not None else 0
+    seeds = Seeds(shared, parts.signer, parts.market.domain, rate)
+    dispatching = _dispatching(seeds, (network, routed), (course, canaries))
+    ratings.dispatches = dispatching is not None
     judge = _judge_of(settings, stack)
     judging = None
     if judge is not None:
         reader = EvidenceReader(identity, network.membership, network.peers, SealedBox)
         judging = Judging(shared, judge, reader, course, os.urandom)
     services = DuelServices(EvidenceDesk(shared, identity, seal), ratings, canaries)
-    return Duelled(services, dispatching, judging, _probes(settings, parts, network, routed))
+    return Duelled(services, seeds, dispatching, judging, _probes(settings, parts, network, routed))
 
 
 def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
@@ -114,6 +119,8 @@ def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
     ]
     if duelled.dispatching is not None:
         jobs.append(Job("duels", settings.duel_seconds, duelled.dispatching.run))
+    else:  # a seed committed to while there was a rate is revealed all the same: an unrevealed one is slashed
+        jobs.append(Job("seeds", SEEDS_SECONDS, duelled.seeds.attend))
     if duelled.judging is not None:
         jobs.append(Job("judging", settings.duel_seconds, duelled.judging.run))
     if duelled.probes is not None:
@@ -121,19 +128,13 @@ def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
     return jobs
 
 
-def _dispatching(
-    settings: Settings,
-    parts: Parts,
-    shared: DuelParts,
-    others: tuple[Network, Routed | None],
-    both: tuple[Course, Canaries],
-) -> Duelling | None:
+def _dispatching(seeds: Seeds, others: tuple[Network, Routed | None], both: tuple[Course, Canaries]) -> Duelling | None:
     network, routed = others
-    if routed is None or not settings.duel_rate_per_mille:
+    shared = seeds.parts
+    if routed is None or not seeds.rate:
         return None
     if routed.market.payer.address != shared.me:
         raise BadConfig("to dispatch duels this provider must pay for itself: set offload_payer to the payee's address")
-    seeds = Seeds(shared, parts.signer, parts.market.domain, settings.duel_rate_per_mille)
     dispatching = Duelling(shared, seeds, routed.market, network.membership, *both)
     routed.market.watch(dispatching.note)
     return dispatching

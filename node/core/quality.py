@@ -76,13 +76,17 @@ class Quality:
         """As good as its duels with that model say, those with requests of that size above all."""
         return pooled(*self.record(provider, topic.model).parts(topic.size))
 
-    def factor(self, provider: Address, topic: Topic, weight: float) -> float:
-        """By what its promised seconds are multiplied when bids are compared; 1 for a newcomer or a weight of 0."""
+    def factor(self, provider: Address, topic: Topic, weight: float, *, is_explored: bool = True) -> float:
+        """By what its promised seconds are multiplied when bids are compared; 1 for a newcomer or a weight of 0.
+
+        Who is not explored counts as what it is thought to be: no verdict will ever come of trying it.
+        """
         if weight == 0.0:
             return 1.0
         if self.record(provider, topic.model).test.finding is Finding.CONVICTED:
             return MOST
-        better = self.rating(provider, topic).explored_as() - NEWCOMER.explored_as()
+        rating = self.rating(provider, topic)
+        better = (rating.explored_as() if is_explored else rating.strength) - NEWCOMER.explored_as()
         return min(max(exp(-weight * better), LEAST), MOST)
 
 

@@ -6,11 +6,12 @@ A duel is durable from the moment both answers are there; before that nothing is
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from node.core.answers import SignedAnswer
+from node.core.assembly import json_object
 from node.core.choices import canonical_json
 from node.core.duel_chain import Weighed, draw_opponent, duel_id
 from node.core.duel_facts import CourtFacts, DuelState
@@ -34,6 +35,8 @@ MOST_ATTEMPTS = 64
 """Draws of an opponent. The contract has eight bits for them, and a duel that needs so many is worth none."""
 MOST_AT_ONCE = 32
 """Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
+BYTES_A_TOKEN, SLACK_BYTES = 64, 64 * 1024
+"""An answer with more bytes than that is not duelled: judges could not fetch it, which costs the dispatcher's bond."""
 START_SECONDS, IDLE_SECONDS = 60.0, 30.0
 LAST_PART = 16
 """In this part of an epoch no duel is opened any more."""
@@ -49,6 +52,8 @@ class Duelling:
     membership: Membership
     course: Course
     canaries: Canaries | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Due duels that were not held, by the reason."""
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
 
     def note(self, bargain: Bargain) -> None:
@@ -101,22 +106,39 @@ class Duelling:
         answer = bargain.answer.answer
         if known is None or not is_duel(known[0], answer.request_id, answer.nonce_commit, known[1]):
             return
-        found = await self._second(bargain, known[0], epoch)
+        reason = await self._hindrance(bargain)
+        found = None if reason else await self._second(bargain, known[0], epoch)
         if found is None:
-            log.info("request %s is not duelled: nobody else serves it", answer.request_id.hex())
+            self.skipped[reason := reason or "nobody else serves it"] += 1
+            log.warning("request %s is not duelled: %s", answer.request_id.hex(), reason)
             return
-        case = _case_of(bargain, found, epoch, Seconds(int(self.parts.clock.now())))
+        case = await asyncio.to_thread(_case_of, bargain, found, epoch, Seconds(int(self.parts.clock.now())))
         await self.parts.store.keep_case(case)
         if self.canaries is not None:
             await self.canaries.note(case)
+
+    async def _hindrance(self, bargain: Bargain) -> str:
+        """Why the duel could never be opened, looked at before a second answer is paid for; empty if it can."""
+        court, executor = await self.parts.book.load_court(), bargain.answer.answer.executor
+        if not court.place_of(self.parts.me):
+            return "this node is not enrolled"
+        if not court.place_of(executor):
+            return "its executor is not enrolled"
+        if await self.parts.chain.read_balance(self.parts.me) < (await self.parts.rules()).bond:
+            return "the court's balance does not cover the bond"
+        try:
+            await asyncio.to_thread(_choices_of, bargain)
+        except EngineFailed as exc:
+            return exc.message
+        return ""
 
     async def _second(self, bargain: Bargain, seed: Bytes32, epoch: int) -> tuple[Bargain, int] | None:
         """The answer of the first drawn who serves, with the number of its draw."""
         court = await self.parts.book.load_court()
         snapshot = court.snapshot(epoch - 1)
-        if not any(one.weight for one in snapshot):
-            return None
         parties = {_controller(court, one) for one in (self.parts.me, bargain.answer.answer.executor)}
+        if not _has_judges(snapshot, parties):
+            return None
         tried: set[Address] = set()
         answer = bargain.answer.answer
         for attempt in range(MOST_ATTEMPTS):
@@ -124,6 +146,8 @@ class Duelling:
             if drawn.controller in parties or drawn.provider in tried:
                 continue
             tried.add(drawn.provider)
+            if not _has_judges(snapshot, parties | {drawn.controller}):
+                continue
             second = await self._buy(bargain, drawn)
             if second is not None:
                 return second, attempt
@@ -142,6 +166,8 @@ class Duelling:
             await exchange.start()
             while await exchange.read():
                 pass
+            if exchange.bargain is not None:
+                await asyncio.to_thread(_choices_of, exchange.bargain)
         except EngineFailed as exc:
             log.info("the second executor does not serve: %s", exc.message)
             return None
@@ -182,7 +208,8 @@ class Duelling:
         return facts.state is not DuelState.NONE
 
     async def _open(self, case: KeptCase) -> bool:
-        deadline = Seconds((case.epoch + 1) * (await self.parts.rules()).epoch)
+        length = (await self.parts.rules()).epoch
+        deadline = Seconds((case.epoch + 1) * length - length // LAST_PART)
         call = self.parts.chain.open(case, keccak(case.evidence))
         return await self.parts.want(f"open {case.duel.hex()}", call, deadline)
 
@@ -196,6 +223,11 @@ def _controller(court: CourtFacts, provider: Address) -> Address:
     return provider if member is None else member.controller
 
 
+def _has_judges(snapshot: Sequence[Weighed], parties: Container[Address]) -> bool:
+    """Whether anybody could sit who is none of the parties'."""
+    return any(one.weight and one.controller not in parties for one in snapshot)
+
+
 def _case_of(first: Bargain, found: tuple[Bargain, int], epoch: int, now: Seconds) -> KeptCase:
     second, attempt = found
     exhibits = [Exhibit(one.answer, _choices_of(one)) for one in (first, second)]
@@ -206,13 +238,15 @@ def _case_of(first: Bargain, found: tuple[Bargain, int], epoch: int, now: Second
 
 
 def _choices_of(bargain: Bargain) -> bytes:
-    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are another answer."""
+    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are others, or too many."""
     answer = Answer()
     if bargain.raw.lstrip().startswith(b"{"):
-        answer.add_body(orjson.loads(bargain.raw))
+        answer.add_body(json_object(bargain.raw) or {})
     else:
         answer.add_events(bargain.raw)
     choices = canonical_json(answer.choices())
+    if len(choices) > BYTES_A_TOKEN * bargain.receipt.completion_tokens + SLACK_BYTES:
+        raise EngineFailed("the answer is too long for its tokens")
     if keccak(bargain.salt + choices) != bargain.answer.answer.response_hash:
         raise EngineFailed("the kept bytes are not the answer that was signed")
     return choices

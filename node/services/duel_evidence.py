@@ -1,9 +1,11 @@
 """Evidence, both ways: a dispatcher serves it to drawn judges alone, sealed to a key of theirs; a judge fetches it."""
 
+import asyncio
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from node.core.duel_facts import CourtFacts, DuelFacts
@@ -19,6 +21,9 @@ from node.services.duel_parts import DuelParts
 EVIDENCE_PATH = "/v1/duels/evidence"
 KEY_BYTES = 33
 FETCH = Limits(max_bytes=64 * 1024 * 1024, seconds=30.0)
+MOST_LETTERS = 8
+"""Times one judge is sent the evidence of one duel: it needs one, and one more after each restart."""
+MOST_COUNTED = 4096
 Seal = Callable[[bytes, bytes], bytes]
 
 
@@ -40,6 +45,8 @@ class EvidenceDesk:
     parts: DuelParts
     identity: Identity
     seal: Seal
+    _sent: Counter[tuple[Bytes32, Address]] = field(default_factory=Counter)
+    _sealing: set[tuple[Bytes32, Address]] = field(default_factory=set)
 
     async def answer(self, document: object) -> dict[str, str]:
         """Sealed evidence. Raises BadVoucher, WrongSignature, NotFound."""
@@ -55,7 +62,22 @@ class EvidenceDesk:
         case = await self.parts.store.load_case(wish.duel)
         if case is None:
             raise NotFound("this node holds no evidence of that duel")
-        return {"sealed": b64encode(self.seal(case.evidence, wish.sealing_key)).decode()}
+        return {"sealed": await self._letter(wish, case.evidence)}
+
+    async def _letter(self, wish: EvidenceWish, evidence: bytes) -> str:
+        """One at a time for each judge and duel, and not for ever: each is megabytes sealed and sent."""
+        key = (wish.duel, wish.judge)
+        if key in self._sealing or self._sent[key] >= MOST_LETTERS:
+            raise NotFound("this judge has been sent that evidence, or is being sent it")
+        self._sealing.add(key)
+        try:
+            sealed = await asyncio.to_thread(lambda: b64encode(self.seal(evidence, wish.sealing_key)).decode())
+        finally:
+            self._sealing.discard(key)
+        if len(self._sent) > MOST_COUNTED:
+            self._sent.clear()
+        self._sent[key] += 1
+        return sealed
 
 
 def _sits(judge: Address, facts: DuelFacts, court: CourtFacts) -> bool:
@@ -101,8 +123,12 @@ class EvidenceReader:
         sealed = reply.document.get("sealed")
         if not isinstance(sealed, str):
             raise PeerFailed("the dispatcher shows no evidence")
-        try:
-            letter = b64decode(sealed, validate=True)
-        except (NotBase64, ValueError) as exc:
-            raise PeerFailed("the dispatcher's letter is not base64") from exc
-        return case_from(box.open(letter), facts)
+        return await asyncio.to_thread(_read, sealed, box, facts)  # megabytes, if the dispatcher likes
+
+
+def _read(sealed: str, box: Box, facts: DuelFacts) -> Case:
+    try:
+        letter = b64decode(sealed, validate=True)
+    except (NotBase64, ValueError) as exc:
+        raise PeerFailed("the dispatcher's letter is not base64") from exc
+    return case_from(box.open(letter), facts)

@@ -19,10 +19,16 @@ class Ratings:
     book: DuelBook
     rule: SprtRule = field(default_factory=SprtRule)
     quality: Quality = field(default_factory=Quality)
+    dispatches: bool = False
+    """Whether this node holds duels: then who is not enrolled, and so never judged, is not tried as a newcomer is."""
+    _enrolled: frozenset[Address] = frozenset()
     _read: tuple[int, int] = START
 
     async def refresh(self) -> None:
         """Fold what has ended since. Raises LedgerUnavailable."""
+        if self.dispatches:
+            members = (await self.book.load_court()).members.values()
+            self._enrolled = frozenset(one.provider for one in members if one.is_active)
         while ended := await self.book.load_ended(self._read):
             for place, duel in ended:
                 self.quality = next_quality(self.quality, duel, self.rule)
@@ -30,7 +36,8 @@ class Ratings:
 
     def factor(self, provider: Address, topic: Topic, weight: float) -> float:
         """See Quality.factor."""
-        return self.quality.factor(provider, topic, weight)
+        is_explored = not self.dispatches or provider in self._enrolled
+        return self.quality.factor(provider, topic, weight, is_explored=is_explored)
 
     def show(self) -> dict[str, Any]:
         """Every rated provider and model, the best first, by the strength it has at least."""

@@ -222,6 +222,7 @@ class CourtLab:
             deployment=SimpleNamespace(duels=self.court.address),
             duels=Interface.of(load_artifact("Duels")),
             call=self.view,
+            agreed_call=self.view,
         )
         self.duels = EvmDuels(evm)  # type: ignore[arg-type]
         names = self.world.members
@@ -393,7 +394,7 @@ class CourtLab:
         hashes = (keccak(salt + purchase.body), keccak(salt + choices))
         answer = Answer(payer, payer, 1, request_id, *hashes, MODEL_ID, executor, nonce)
         signature = self._node(executor).signer.sign(self.world.chain.domain.digest(answer.struct_hash()))
-        receipt: Any = SimpleNamespace(request_id=request_id, charge=Amount(40))
+        receipt: Any = SimpleNamespace(request_id=request_id, charge=Amount(40), completion_tokens=12)
         return Bargain(
             purchase, purchase.body, json.dumps(fields).encode(), receipt, SignedAnswer(answer, signature), salt
         )

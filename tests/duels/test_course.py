@@ -1,5 +1,6 @@
 """The node's duelling services on the real contract: every phase, restarts, vanished actors, refused evidence."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +12,21 @@ from node.adapters.keys.sealing import SealedBox
 from node.audit.rpc import Rpc
 from node.audit.verify import Scope, verify
 from node.audit.web import Web
+from node.core.choices import Choice, canonical_json
 from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
 from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
+from node.core.hashing import keccak
+from node.core.judging.case import Case, Judgement
 from node.core.quality import SIZE_NAMES, SIZES, Topic
 from node.core.ratings import Finding
-from node.core.types import Amount, Flag, Seconds
+from node.core.types import Address, Amount, Flag, Seconds
 from node.core.wire import hex_of
+from node.ports.duels import SeedOnChain
+from node.ports.routing import Bargain
+from node.services.duel import BYTES_A_TOKEN, SLACK_BYTES, _choices_of
+from node.services.duel_evidence import MOST_LETTERS
 from node.services.judging import CHAT
 from node.services.probes import Probe, Probes
 from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, ready
@@ -106,6 +114,92 @@ async def test_second__the_drawn_one_refuses__the_next_draw_is_taken_and_counted
         await lab.dispatcher.run()
         lab.mine()
     assert len(lab.facts) == 4, lab.refused
+
+
+async def test_second__first_executor_never_enrolled__is_not_bought() -> None:
+    """Registered, selling, and in no court: the opening would be refused, after the second answer was paid for."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain = await lab.offload(lab.nodes[1])
+    answer = replace(bargain.answer.answer, executor=Address(b"\x77" * 20))
+    lab.bought.clear()
+    lab.dispatcher.duelling.note(replace(bargain, answer=replace(bargain.answer, answer=answer)))
+    await lab.dispatcher.duelling.settle()
+    assert not lab.bought
+    assert lab.dispatcher.duelling.skipped == {"its executor is not enrolled": 1}
+
+
+async def test_second__the_bond_is_not_there__is_not_bought(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+
+    async def less(account: Address) -> int:
+        return (await lab.duels.read_rules()).bond - 1
+
+    monkeypatch.setattr(lab.duels, "read_balance", less)
+    await lab.offload(lab.nodes[1])
+    assert not lab.bought
+    assert lab.dispatcher.duelling.skipped == {"the court's balance does not cover the bond": 1}
+
+
+async def test_second__nobody_left_to_judge__is_not_bought() -> None:
+    """Two executors and a dispatcher have weight and nobody else: a draw would find no judges, and void the bond."""
+    lab = ready(1.0, 0.0)
+    for node in lab.nodes[3:]:
+        lab._book(lab._send(node.me, lab.duels._call("resign")))
+    await lab.next_epoch()
+    await lab.next_epoch()
+    await lab.offload(lab.nodes[1])
+    assert not lab.bought
+    assert lab.dispatcher.duelling.skipped == {"nobody else serves it": 1}
+
+
+def shown_as(lab: CourtLab, bargain: Bargain, raw: bytes, text: str) -> Bargain:
+    """The same bargain with other bytes, signed for as `text`."""
+    choices = canonical_json([Choice(0, text, "stop")])
+    answer = replace(bargain.answer.answer, response_hash=keccak(bargain.salt + choices))
+    return replace(bargain, raw=raw, answer=replace(bargain.answer, answer=answer))
+
+
+async def test_choices__half_a_surrogate_in_a_plain_answer__are_what_was_signed() -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain = await lab.offload(lab.nodes[1])
+    raw = b'{"choices":[{"index":0,"message":{"content":"noise \\ud800"},"finish_reason":"stop"}]}'
+    assert b"ud800" in _choices_of(shown_as(lab, bargain, raw, "noise \ud800"))
+
+
+@pytest.mark.parametrize("raw", [b"{", b'{"choices":[]}', b"data: nothing\n\n"])
+async def test_second__bytes_that_were_not_signed_for__is_not_bought(raw: bytes) -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain = await lab.offload(lab.nodes[1])
+    lab.bought.clear()
+    lab.dispatcher.duelling.note(replace(bargain, raw=raw))
+    await lab.dispatcher.duelling.settle()
+    assert not lab.bought
+    assert lab.dispatcher.duelling.skipped.total() == 1
+
+
+async def test_second__either_answer_too_long_for_its_tokens__is_not_duelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its evidence could not be fetched, so the duel would be void at the dispatcher's cost."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain = await lab.offload(lab.nodes[1])
+    lab.bought.clear()
+    lab.dispatcher.store.cases.clear()
+    text = "a" * (BYTES_A_TOKEN * 12 + SLACK_BYTES)
+    raw = json.dumps({"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}).encode()
+    long = shown_as(lab, bargain, raw, text)
+    lab.dispatcher.duelling.note(long)
+    await lab.dispatcher.duelling.settle()
+    assert not lab.bought
+    assert lab.dispatcher.duelling.skipped == {"the answer is too long for its tokens": 1}
+    monkeypatch.setattr(lab, "answered", lambda purchase: long)
+    lab.dispatcher.duelling.note(bargain)
+    await lab.dispatcher.duelling.settle()
+    assert lab.bought
+    assert not lab.dispatcher.store.cases
 
 
 async def test_second__nobody_else_serves_the_model__no_duel() -> None:
@@ -227,6 +321,35 @@ async def test_judge__its_engine_down__ties_at_the_last_call() -> None:
     assert (duel.state, set(duel.votes.values())) == (DuelState.TIED, {Vote.TIE})
 
 
+async def test_judge__an_answer_that_no_judge_can_read__ties_at_the_last_call() -> None:
+    """Whatever is raised: five silent judges would be slashed, and the cheat pay nothing."""
+
+    class Broken:
+        async def judge(self, case: Case) -> Judgement:
+            raise TypeError("surrogates not allowed")
+
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    for node in lab.nodes:
+        node.judging.judge = Broken()
+    await lab.turn(seconds=1)
+    assert not next(iter(lab.facts.values())).commitments, "there is time left: no vote yet"
+    await lab.until_over(seconds=30)
+    (duel,) = lab.facts.values()
+    assert (duel.state, set(duel.votes.values())) == (DuelState.TIED, {Vote.TIE})
+
+
+async def test_run__one_duel_fails__the_others_are_attended_and_it_is_told() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    judge = seated(lab, sits=True)
+    (duel,) = lab.facts
+    lab.facts = {keccak(b"another"): replace(lab.facts[duel], places=None), duel: lab.facts[duel]}  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        await judge.run()
+    assert judge.store.votes[duel]
+
+
 async def test_reveal__a_vote_that_is_not_in_the_books__is_not_made_up() -> None:
     lab = ready(1.0, 0.0)
     await judging(lab, lab.nodes[1])
@@ -289,6 +412,33 @@ async def test_desk__evidence_deleted__is_refused() -> None:
         await lab.dispatcher.desk.answer(wish_of(lab, seated(lab, sits=True)))
 
 
+async def test_desk__one_judge_again_and_again__is_served_so_often_and_one_at_a_time() -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    judge, desk = seated(lab, sits=True), lab.dispatcher.desk
+    ends = await asyncio.gather(*(desk.answer(wish_of(lab, judge)) for _ in range(2)), return_exceptions=True)
+    assert [isinstance(end, NotFound) for end in ends] == [False, True]
+    for _ in range(MOST_LETTERS - 1):
+        await desk.answer(wish_of(lab, judge))
+    with pytest.raises(NotFound):
+        await desk.answer(wish_of(lab, judge))
+
+
+async def test_judge__its_engine_down_for_long__asks_for_the_evidence_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    await judging(lab, lab.nodes[1])
+    judge, (duel,) = seated(lab, sits=True), lab.facts
+    judge.reference.is_down = True
+    for _ in range(MOST_LETTERS + 2):
+        await judge.run()
+    assert sum(lab.dispatcher.desk._sent.values()) == 1
+    assert judge.judging._cases
+    judge.reference.is_down = False
+    await judge.run()
+    assert judge.store.votes[duel]
+    assert not judge.judging._cases
+
+
 async def test_case__anything_changed__is_no_evidence() -> None:
     lab = ready(1.0, 0.0)
     await judging(lab, lab.nodes[1])
@@ -303,8 +453,6 @@ async def test_case__anything_changed__is_no_evidence() -> None:
     for bent in (swapped, other, b"[]", b"no json"):
         with pytest.raises(BadVoucher):
             case_from(bent, duel)
-        from node.core.hashing import keccak
-
         with pytest.raises(BadVoucher):
             case_from(bent, replace(duel, evidence_root=keccak(bent)))
 
@@ -340,6 +488,40 @@ async def test_seeds__late_in_an_epoch__commit_to_nothing() -> None:
     lab.move(1, length - lab.time % length + length // 2 + 1)
     await lab.dispatcher.run()
     assert not lab.wishes
+
+
+async def test_seeds__rate_set_to_zero_and_restarted__what_was_committed_is_revealed() -> None:
+    """Nothing more is committed to, and the last commitment costs no slash."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    length = (await lab.duels.read_rules()).epoch
+    epoch = lab.time // length
+    lab.dispatcher.rate = 0
+    lab.dispatcher.restart()
+    lab.move(1, length - lab.time % length)
+    await lab.dispatcher.duelling.seeds.attend()
+    lab.mine()
+    assert (await lab.duels.read_seed(lab.dispatcher.me, epoch)).is_revealed
+    assert not (await lab.duels.read_seed(lab.dispatcher.me, epoch + 2)).rate_per_mille
+
+
+async def test_seeds__told_once_that_it_is_revealed__is_revealed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    length = (await lab.duels.read_rules()).epoch
+    epoch = lab.time // length
+    real, lies = lab.duels.read_seed, [True]
+
+    async def read_seed(dispatcher: Address, of: int) -> SeedOnChain:
+        found = await real(dispatcher, of)
+        return replace(found, is_revealed=True) if of == epoch and lies and lies.pop() else found
+
+    monkeypatch.setattr(lab.duels, "read_seed", read_seed)
+    lab.move(1, length - lab.time % length)
+    await lab.turn(seconds=1)
+    assert not lies
+    await lab.turn(seconds=1)
+    assert (await real(lab.dispatcher.me, epoch)).is_revealed
 
 
 async def test_seeds__the_database_lost__the_same_seed_is_made_again() -> None:

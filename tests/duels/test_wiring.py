@@ -1,21 +1,25 @@
 """Settings, known answers and the quality wish: what an operator or client writes, refused where it is wrong."""
 
+from dataclasses import replace
+from math import exp
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from node.core.duel_facts import CourtFacts, MemberFacts
 from node.core.errors import BadConfig, BadRequest
 from node.core.judging.exact import question_key
-from node.core.quality import LEAST, MOST, NOTHING_KNOWN, Quality, Record, Topic
+from node.core.quality import LEAST, MOST, NEWCOMER, NOTHING_KNOWN, Quality, Record, Topic
 from node.core.ratings import Finding, Rating, Sprt
 from node.core.routing.config import BadProviderConfig, build_config
 from node.core.routing.trust import scaled
 from node.core.routing.types import Forecast
 from node.core.types import Address, Bytes32
-from node.duelling import duel_jobs, read_answers
+from node.duelling import Duelled, duel_jobs, read_answers
 from node.routed import _payer_of
+from node.services.duel_ratings import Ratings
 from node.services.routing_wishes import parse_wishes
 
 WHO = Address(b"\x01" * 20)
@@ -84,3 +88,39 @@ def test_offload_payer__no_address__is_refused() -> None:
 
 def test_jobs__without_duels__are_none() -> None:
     assert duel_jobs(None, SimpleNamespace()) == ()  # type: ignore[arg-type]
+
+
+def test_jobs__without_a_wallet_or_rate__still_reveal_what_was_committed() -> None:
+    services = SimpleNamespace(ratings=SimpleNamespace(refresh=None), canaries=SimpleNamespace(refresh=None))
+    seeds: Any = SimpleNamespace(attend="attend")
+    duelled = Duelled(services, seeds, None, None, None)  # type: ignore[arg-type]
+    jobs = {job.name: job for job in duel_jobs(duelled, SimpleNamespace())}  # type: ignore[arg-type]
+    assert jobs["seeds"].work == "attend"  # type: ignore[comparison-overlap]
+
+
+async def test_factor__not_enrolled_where_duels_are_held__is_no_newcomer() -> None:
+    """It would keep a newcomer's bonus for ever: nobody without a place in court is ever duelled."""
+    member = MemberFacts(WHO, WHO, WHO, is_active=True)
+
+    class Book:
+        def __init__(self) -> None:
+            self.members = {1: member}
+
+        async def load_court(self) -> CourtFacts:
+            return CourtFacts(self.members)
+
+        async def load_ended(self, after: tuple[int, int]) -> list[Any]:
+            return []
+
+    other = Address(b"\x09" * 20)
+    book = Book()
+    ratings = Ratings(book)  # type: ignore[arg-type]
+    await ratings.refresh()
+    assert ratings.factor(other, TOPIC, 0.3) == 1.0, "it holds no duels itself"
+    ratings.dispatches = True
+    await ratings.refresh()
+    assert ratings.factor(WHO, TOPIC, 0.3) == 1.0
+    assert ratings.factor(other, TOPIC, 0.3) == pytest.approx(exp(0.3 * NEWCOMER.sigma))
+    book.members = {1: replace(member, is_active=False)}
+    await ratings.refresh()
+    assert ratings.factor(WHO, TOPIC, 0.3) > 1.0
