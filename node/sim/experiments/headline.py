@@ -17,6 +17,8 @@ PUBLISHED = {"S1": (200.38, 188.42, 184.40), "S2": (226.58, 168.22, 168.49), "S3
 ALL = (*SYSTEMS, "central-social")
 Groups = Mapping[str, Sequence[Done]]
 Curve = Sequence[float]
+MOST_NAMED = 3
+"""Thresholds that a cell of a table lists."""
 
 
 def headline(options: Options) -> Section:
@@ -94,8 +96,9 @@ def better_where(ours: Sequence[Done], single: Sequence[Done], oracle: Sequence[
     """At how many thresholds the oracle's paired interval over `single` lies above zero, and ours at the same."""
     limit = surely_better(oracle, single, at)
     mine = surely_better(ours, single, at)
-    missing = ", ".join(f"{threshold:g} s" for threshold in sorted(limit - mine))
-    return f"{len(limit)} of {len(at)}, {len(limit & mine)}" + (f" (not {missing})" if missing else "")
+    missing = [f"{threshold:g} s" for threshold in sorted(limit - mine)]
+    named = f" (not {', '.join(missing)})" if 0 < len(missing) <= MOST_NAMED else ""
+    return f"{len(limit)} of {len(at)}, {len(limit & mine)}{named}"
 
 
 def _latency_table(runs: Mapping[str, Groups]) -> Table:
