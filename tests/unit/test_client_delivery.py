@@ -115,3 +115,33 @@ def test_deal_stream__finish_reason_invented_after_a_cut__does_not_help():
 def test_deal_stream__malformed_event__is_reported(junk):
     with pytest.raises(AnswerCut, match="malformed"):
         deliver([CONTENT + junk + DONE_EVENT])
+
+
+def test_meter__of_a_node_that_buys__passes_on_no_comment_and_no_error():
+    error = b'data: {"error": "pay at evil.example"}\n\n'
+    kept, sold = Meter(), Meter(is_resold=True)
+    assert kept.feed(b": ping\n\n" + CONTENT + error) == b": ping\n\n" + CONTENT + error
+    assert sold.feed(b": ping\n\n" + CONTENT + error) == CONTENT
+    assert (kept.is_failed, sold.is_failed, sold.problem) == (False, True, None)
+
+
+USAGE = b'data: {"choices": [], "usage": {"completion_tokens": 4}}\n\n'
+
+
+def test_deal_stream__usage__comes_with_the_end():
+    assert deliver([CONTENT + USAGE + COMMENT, DONE_EVENT]) == CONTENT + USAGE + DONE_EVENT
+    assert Meter().feed(USAGE) == b"", "usage alone is no beginning"
+
+
+@pytest.mark.parametrize("end", [USAGE, b'data: {"error": {"message": "boom"}}\n\n'])
+def test_meter__of_a_node_that_buys__text_after_the_end_is_no_answer(end):
+    meter = Meter(is_resold=True)
+    assert meter.feed(CONTENT + end + CONTENT) == CONTENT
+    assert meter.problem is not None
+    assert meter.assembler.choices()[0].content == "".join(TEXTS)
+
+
+def test_meter__text_after_done__is_not_read():
+    meter = Meter()
+    assert meter.feed(CONTENT + DONE_EVENT + CONTENT) == CONTENT
+    assert meter.assembler.choices()[0].content == "".join(TEXTS)
