@@ -117,7 +117,7 @@ class Bench:
         rows = {}
         for name, rate in RATES.items():
             asked = self.costs.asked(name)
-            extra = self.costs.purchases(name) / asked - 1.0
+            extra = self.costs.second_purchases(name) / asked
             rows[f"{rate / 10:g} %"] = {
                 **told(self.taken[name], self.taken["never"]),
                 "rounds": len(self.taken[name].first),

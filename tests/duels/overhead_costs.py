@@ -67,11 +67,11 @@ class Costs:
         wanted = {"address": court, "topics": ["0x" + keccak(signature.encode()).hex()], "fromBlock": "0x0"}
         return list(self.market.chain.call("eth_getLogs", wanted))
 
-    def purchases(self, name: str) -> int:
-        """What a dispatcher bought of its peers."""
+    def second_purchases(self, name: str) -> int:
+        """Requests that a dispatcher bought once more: a second executor's answer has the first one's id."""
         file = self.market.plan.folder / f"{name}-offload.db"
         with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as books:
-            return int(books.execute("SELECT count(*) FROM purchase").fetchone()[0])
+            return int(books.execute("SELECT count(*) - count(DISTINCT request_id) FROM purchase").fetchone()[0])
 
     def gas_of_steps(self) -> dict[str, int]:
         """Mean gas of the transactions that made each event."""
