@@ -180,6 +180,8 @@ class TestClientLeaves:
         assert receipt["status"] == 2
         assert row.charge > 0
         assert 0 <= row.charge * 2 - int(receipt["charge"]) <= 1, "at half the price per token"
+        await asyncio.sleep(0.1)
+        assert not front.routed.services.router.peers.records, "cut short, it says nothing of its peer's promise"
 
     @pytest.mark.parametrize("seconds", [0.0, 5.0], ids=["at once", "late"])
     async def test_client_leaves__executor_claims_as_much_as_a_hang_up_allows__node_loses_nothing_that_counts(
