@@ -502,6 +502,7 @@ async def test_seeds__rate_set_to_zero_and_restarted__what_was_committed_is_reve
     await lab.dispatcher.duelling.seeds.attend()
     lab.mine()
     assert (await lab.duels.read_seed(lab.dispatcher.me, epoch)).is_revealed
+    assert not lab.refused
     assert not (await lab.duels.read_seed(lab.dispatcher.me, epoch + 2)).rate_per_mille
 
 

@@ -315,10 +315,10 @@ async def test_run__a_claim_and_its_deadline_over__is_sent_all_the_same() -> Non
 @pytest.mark.parametrize("is_restarted", [False, True])
 async def test_run__sent_and_stuck_beyond_its_deadline__its_nonce_is_used_by_nothing(*, is_restarted: bool) -> None:
     bench = Bench()
-    row_id = await bench.want("open", int(bench.now()) + 60, DUEL)
+    row_id = await bench.want("open", int(bench.now()) + 30, DUEL)
     after = await bench.want("b")
     await bench.sender.run()
-    bench.time += 61
+    bench.time += 31
     if is_restarted:
         bench.sender = bench.another_sender()
     await bench.sender.run()
