@@ -118,7 +118,7 @@ class ReferenceEngine:
             return AbleExchange(503, b"{}")
         fields = orjson.loads(body)
         said = fields["messages"]
-        own = [{"message": {"role": "assistant", "content": " ".join(GOOD)}}] * fields.get("n", 0)
+        own = [{"message": {"role": "assistant", "content": " ".join(GOOD * 4)}}] * fields.get("n", 0)
         rows: list[Any] = [None, {"1": {"logprob": -9.0}}]
         if said[-1]["role"] == "assistant":
             rows += [{"1": {"logprob": -1.0 if word in GOOD else -6.0}} for word in said[-1]["content"].split()]
