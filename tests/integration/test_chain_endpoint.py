@@ -1,6 +1,7 @@
 """An endpoint's connections, against a real server on loopback."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,17 +19,22 @@ class Server:
     def __init__(self, calls_each: int) -> None:
         self.calls_each = calls_each
         self.connections = self.calls = 0
+        self.writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        for _ in range(self.calls_each):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line)
-            await reader.readexactly(length)
-            self.calls += 1
-            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(ANSWER)}\r\n\r\n"
-            writer.write(head.encode() + ANSWER)
-        await reader.read(1)  # the next call is on its way when we hang up: its sender cannot know
+        self.writers.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError):  # the endpoint has gone
+            for _ in range(self.calls_each):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line
+                )
+                await reader.readexactly(length)
+                self.calls += 1
+                head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(ANSWER)}\r\n\r\n"
+                writer.write(head.encode() + ANSWER)
+            await reader.read(1)  # the next call is on its way when we hang up: its sender cannot know
         writer.close()
 
 
@@ -42,6 +48,10 @@ async def serving(calls_each: int) -> AsyncIterator[tuple[Server, Endpoint]]:
     finally:
         await endpoint.close()
         server.close()
+        for writer in served.writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 async def test_call__many__share_kept_connections() -> None:
