@@ -20,6 +20,7 @@ from tests.net.lab import Net, NetNode, NodePlan, running_net
 from tests.net.test_offload import body, bought, buy, in_wallet
 
 PLANS = [NodePlan("front", engine=False, prices=(200_000, 600_000)), NodePlan("back")]
+LINE_SECONDS, WORDS_SENT = 0.5, 4
 EXTRA = 256
 """What a hang-up of ours would allow."""
 
@@ -103,10 +104,11 @@ class TestSilentPeer:
 
 
 class SlowLine:
-    """What one node sends arrives a moment later; `sent` once it has begun to send an answer."""
+    """What one node sends arrives LINE_SECONDS later; `sent` once words of an answer are on their way."""
 
     def __init__(self, node: NetNode, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent = asyncio.Event()
+        self._writes = 0
         self._port = node.base_url.rsplit(":", 1)[1]
         self._write, self._answer = PaidExchange.write, PaidExchange.answer
         line = self
@@ -126,14 +128,16 @@ class SlowLine:
     def write(self, exchange: PaidExchange, block: bytes) -> bool:
         if not self._is_slow(exchange):
             return self._write(exchange, block)
-        self.sent.set()
-        asyncio.get_running_loop().call_later(0.05, self._write, exchange, block)
+        self._writes += 1
+        if self._writes == WORDS_SENT:
+            self.sent.set()
+        asyncio.get_running_loop().call_later(LINE_SECONDS, self._write, exchange, block)
         return True
 
     async def answer(self, exchange: PaidExchange, body: bytes, receipt: Any) -> None:
         if self._is_slow(exchange):
             self.sent.set()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LINE_SECONDS)
         await self._answer(exchange, body, receipt)
 
 
