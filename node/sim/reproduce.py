@@ -54,7 +54,7 @@ Where the paper's figures are (its numbering; it has one seed and no intervals, 
 
 | figure | what it shows | here |
 |---|---|---|
-| 4 | the way of a request (a drawing) | docs/architecture.md; nothing to measure |
+| 4 | the way of a request (a drawing) | [docs/architecture.md](../architecture.md); nothing to measure |
 | 5 | SLO attainment in four settings | The paper's settings S1-S4, `slo_curves.png` |
 | 6 | credits over time and duel outcomes, random responders | Quality incentives, `quality.png` |
 | 7 | latency while nodes join and leave | Churn and fail-over, `churn.png` |

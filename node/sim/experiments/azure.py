@@ -17,7 +17,7 @@ from node.sim.workload import Arrival, load_trace, stream, trace_arrivals, zipf_
 NODES = 4
 LOADS = (1.0, 2.0)
 WINDOW_SECONDS = 450.0
-MOST_SEEDS = 5
+MOST_SEEDS = 10
 THRESHOLDS = (5.0, 10.0, 20.0, 40.0)
 BETTER = "thresholds where surely above `single`: oracle, of these this one"
 CURVE = tuple(step / 2 for step in range(2, 81))
