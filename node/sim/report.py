@@ -9,7 +9,7 @@ import csv
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ nav{columns:2;font-size:14px;margin:1em 0}nav a{display:block;color:#0a5}
 table{border-collapse:collapse;margin:1em 0;font-size:13px;display:block;overflow-x:auto}
 td,th{padding:.25em .6em;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 th{background:#f6f6f6;white-space:normal}
+.words td,.words th{text-align:left;white-space:normal}
 td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
 h2{border-top:1px solid #ddd;padding-top:1em;margin-top:2em}
 img{max-width:100%}figure{margin:1em 0}figcaption{color:#666;font-size:13px}
@@ -82,9 +83,14 @@ def _markdown(sections: Sequence[Section], preface: str) -> str:
     parts = ["# Simulation results\n", preface]
     for section in sections:
         parts.append(f"## {section.title}\n\n*Answers:* {section.answers}.\n\n{section.text}\n{_made(section)}\n")
-        parts.extend(_markdown_table(table) for table in section.tables)
-        parts.extend(f"![{figure.caption}](figures/{figure.name})\n\n{figure.caption}\n" for figure in section.figures)
+        figures = (f"![{figure.caption}](figures/{figure.name})\n\n{figure.caption}\n" for figure in section.figures)
+        parts.extend(_pictures_second([_markdown_table(table) for table in section.tables], figures))
     return "\n".join(parts)
+
+
+def _pictures_second(tables: Sequence[str], figures: Iterable[str]) -> list[str]:
+    """The first table says what was found; pictures come before the long tables behind it."""
+    return [*tables[:1], *figures, *tables[1:]]
 
 
 def _made(section: Section) -> str:
@@ -107,8 +113,8 @@ def _html(sections: Sequence[Section], preface: str, out: Path) -> str:
         parts.append(f"<h2 id={section.slug}>{html.escape(section.title)}</h2>")
         parts.append(f"<p><em>Answers: {_text(section.answers)}.</em></p>{_blocks(section.text)}")
         parts.append(_blocks(_made(section)))
-        parts.extend(_html_table(table) for table in section.tables)
-        parts.extend(_html_figure(figure, out) for figure in section.figures)
+        figures = (_html_figure(figure, out) for figure in section.figures)
+        parts.extend(_pictures_second([_html_table(table) for table in section.tables], figures))
     return "\n".join(parts) + "\n"
 
 
@@ -140,7 +146,7 @@ def _blocks(text: str) -> str:
 def _rows(block: str) -> str:
     """A Markdown table of the preface."""
     cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in block.splitlines()]
-    return _html_table(Table(cells[0], tuple(cells[2:])))
+    return f"<div class=words>{_html_table(Table(cells[0], tuple(cells[2:])))}</div>"
 
 
 def _html_table(table: Table) -> str:

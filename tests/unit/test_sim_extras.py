@@ -120,16 +120,17 @@ def test_report__an_experiment_run_alone__keeps_the_others_and_shows_pictures_in
     canvas, axes = panels(1, 1)
     draw_lines(axes[0], {"x": ([0, 1], [0, 1])}, Labels("t", "x", "y"))
     save(canvas, tmp_path / "figures" / "f.png")
-    table = Table(("a", "b"), (("1", "2"),))
+    tables = (Table(("a", "b"), (("1", "2"),)), Table(("long", "b"), (("3", "4"),)))
     first = Section(
-        "first", "First", "one", "Text with `code`.", (table,), (Figure("f.png", "A line"),), {"n": 0.123456789}
+        "first", "First", "one", "Text with `code`.", tables, (Figure("f.png", "A line"),), {"n": 0.123456789}
     )
     write_report([first], "Preface with a [link](to.md).", tmp_path, ["first", "second"])
     told = Section("second", "Second", "two", "**More** and *less*.", seeds=3, made="full length, commit `abc`")
     write_report([told], "Preface with a [link](to.md).", tmp_path, ["first", "second"])
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "README.md").read_text()
     assert text.index("## First") < text.index("## Second")
-    assert "data:image/png;base64," in page
+    assert page.index("<th>a</th>") < page.index("data:image/png;base64,") < page.index("<th>long</th>")
+    assert text.index("| a |") < text.index("![A line]") < text.index("| long |")
     assert "<code>code</code>" in page
     assert "<b>More</b> and <em>less</em>" in page
     assert "<a href='to.md'>link</a>" in page
