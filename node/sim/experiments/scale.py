@@ -34,6 +34,11 @@ Chat-like requests, three per second and node, every node living in one of 24 ti
 run. Time is CPU time of one core on a shared machine and scatters by some 30 %; read the shape. A request costs
 three enquiries at most whatever the number of nodes, a draw from prefix sums, and a handful of engine events. `paper`
 copies every node's state to every other each three seconds: its messages grow with the network.
+
+The work of a request does not grow: counted in instructions (`perf stat -e instructions:u`, runs of 9,000 requests
+and more) it is 2.3, 2.0 and 2.0 million among 10, 100 and 1,000 nodes, and 1.5 million among 10,000 in a run of six
+seconds. What grows is the time an instruction takes: a larger world does not fit into the processor's caches (1.85,
+1.65, 1.28 and 1.02 instructions a cycle).
 """
 
 
