@@ -15,6 +15,7 @@ from node.audit.findings import Report
 from node.audit.stakes import Stakes
 
 JUDGES, JURY = 5, 15
+MOST_ATTEMPTS = 8
 TRIES_PER_SEAT = 16
 PER_MILLE = 1000
 SEAT_BITS = 16

@@ -7,6 +7,7 @@ from node.audit.court import (
     JUDGES,
     JUDGING,
     JURY,
+    MOST_ATTEMPTS,
     OPENED,
     PER_MILLE,
     RETRIAL,
@@ -179,6 +180,8 @@ def _opened(court: Court, event: Event) -> None:
         _refuse(court, event, "two of the parties have one controller")
     if (dispatcher, epoch) not in court.seeds:
         _refuse(court, event, "the dispatcher committed to no seed")
+    if duel.attempt >= MOST_ATTEMPTS:
+        _refuse(court, event, f"draw {duel.attempt} of a second executor")
     _lock(court, event, dispatcher, court.rules.bond)
     court.duels[duel.duel_id] = duel
 

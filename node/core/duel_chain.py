@@ -77,6 +77,10 @@ def drawn(snapshot: Sequence[Weighed], seed: Bytes32, number: int) -> Weighed:
     return snapshot[bisect_right(sums, point)]
 
 
+MOST_ATTEMPTS = 8
+"""Draws of an opponent that the contract allows: with many to choose from, one names whom the dispatcher likes (D6)."""
+
+
 def draw_opponent(
     snapshot: Sequence[Weighed], seed: Bytes32, request: tuple[Bytes32, Bytes32], attempt: int
 ) -> Weighed:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from node.core.answers import SignedAnswer
 from node.core.assembly import json_object
 from node.core.choices import canonical_json
-from node.core.duel_chain import Weighed, draw_opponent, duel_id
+from node.core.duel_chain import MOST_ATTEMPTS, Weighed, draw_opponent, duel_id
 from node.core.duel_facts import CourtFacts, DuelState
 from node.core.duels import is_duel
 from node.core.errors import EngineFailed, WwwserveError
@@ -31,8 +31,6 @@ from node.services.duel_parts import DuelParts
 from node.services.duel_seeds import Seeds
 
 log = logging.getLogger(__name__)
-MOST_ATTEMPTS = 64
-"""Draws of an opponent. The contract has eight bits for them, and a duel that needs so many is worth none."""
 MOST_AT_ONCE = 32
 """Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
 BYTES_A_TOKEN, SLACK_BYTES = 64, 64 * 1024

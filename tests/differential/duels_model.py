@@ -25,6 +25,7 @@ EPOCH, COMMIT, REVEAL, APPEAL, DELAY = 2000, 300, 300, 500, 2
 BOND, APPEAL_BOND, FEE, LOSER, MINORITY, SILENT, FAULT = 17, 50, 3, 47, 23, 31, 101
 MIN_STAKE = 1000
 JUDGES, JURY = 5, 15
+MOST_ATTEMPTS = 8
 
 
 class State(IntEnum):
@@ -236,6 +237,7 @@ class DuelsModel:
         check(duel_id not in self.duels, "Duels_AlreadyOpened", duel_id)
         self.active(duel.dispatcher)
         self.check_actor(duel.dispatcher, caller)
+        check(duel.attempt < MOST_ATTEMPTS, "Duels_TooManyAttempts", duel.attempt)
         groups = [self.members[duel.dispatcher].controller]
         groups += [self.known(executor).controller for executor in (duel.first, duel.second)]
         for one, other in ((0, 1), (0, 2), (1, 2)):

@@ -39,7 +39,8 @@ class Machine(RuleBasedStateMachine):
         self.model = self.world.model
         self.everybody_commits(1000)
         self.world.move(7, rules.EPOCH)
-        self.open([0, 1, 2], 40, odd=9, again=9, attempt=0, draws=True)
+        for attempt in (rules.MOST_ATTEMPTS, rules.MOST_ATTEMPTS - 1):  # the first is refused
+            self.open([0, 1, 2], 40, odd=9, again=9, attempt=attempt, draws=True)
 
     def teardown(self) -> None:
         totals["steps"] += self.world.steps
@@ -237,6 +238,7 @@ def test_duels_model__some_hundred_steps__never_differs_from_the_bytecode():
     assert totals["steps"] > 200
     assert totals["draw"] > 0
     assert totals["reveal"] > 0
+    assert totals["open Duels_TooManyAttempts"] > 0
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from node.adapters.chain.duelling import EvmDuels
 from node.adapters.keys import LocalSigner, Secret, recover
 from node.adapters.keys.sealing import SealedBox, seal
 from node.core.answers import SignedAnswer
-from node.core.duel_chain import Court
+from node.core.duel_chain import MOST_ATTEMPTS, Court, draw_opponent
 from node.core.duel_facts import CourtFacts, DuelFacts, fold_court, fold_duel
 from node.core.duels import Vote
 from node.core.errors import CallReverted, PeerFailed, PeerRefused, WwwserveError
@@ -41,6 +41,7 @@ from node.services.duel_seeds import Seeds
 from node.services.judge import Judging
 from node.services.judging import CHAT, LikelihoodJudge
 from tests.differential import duels_world
+from tests.differential.duels_model import EPOCH
 from tests.frauds.duel_market import Court as HistoryOf
 from tests.frauds.duel_market import RecordingChain, _plain
 from tests.judging.able import AbleExchange
@@ -399,6 +400,17 @@ class CourtLab:
             purchase, purchase.body, json.dumps(fields).encode(), receipt, SignedAnswer(answer, signature), salt
         )
 
+    def _finds_second(self, bargain: Bargain) -> bool:
+        """Whether the draws reach somebody who serves, if there is anybody."""
+        epoch, answer = self.time // EPOCH, bargain.answer.answer
+        seed, snapshot = self.dispatcher.store.seeds.get(epoch), self.court_facts.snapshot(epoch - 1)
+        parties = {self.dispatcher.me, answer.executor}
+        serving = self.qualities.keys() - self.refusing - parties
+        if seed is None or not serving:
+            return True
+        about = (answer.request_id, answer.nonce_commit)
+        return any(draw_opponent(snapshot, seed, about, n).provider in serving for n in range(MOST_ATTEMPTS))
+
     async def offload(self, executor: LabNode, *, flags: int = 0, padding: int = 0) -> Bargain:
         """The dispatcher buys an answer for a user, who has it at once; then the duel may begin."""
         member = self.member(executor.me)
@@ -407,6 +419,8 @@ class CourtLab:
         body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": question}]})
         purchase = Purchase(member, CHAT, body, ZERO32, 1, flags, Amount(1), Amount(1), Amount(9), 1.0, 1.0)
         bargain = self.answered(purchase)
+        while not self._finds_second(bargain):  # few serve here: other ids would often find nobody in eight draws
+            bargain = self.answered(purchase)
         self.dispatcher.duelling.note(bargain)
         await self.dispatcher.duelling.settle()
         return bargain

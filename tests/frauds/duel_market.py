@@ -9,7 +9,7 @@ import httpx
 from node.audit.rpc import Rpc
 from node.audit.verify import Scope, verify
 from node.audit.web import Web
-from node.core.duel_chain import Ballot, draw_opponent, duel_id, seed_commitment, vote_commitment
+from node.core.duel_chain import MOST_ATTEMPTS, Ballot, draw_opponent, duel_id, seed_commitment, vote_commitment
 from node.core.duels import Vote
 from node.core.hashing import keccak, word
 from tests.differential import duels_model as rules
@@ -121,7 +121,7 @@ class Court:
         model = self.world.model
         snapshot = model.snapshot(model.epoch - 1)
         names = {bytes.fromhex(name[2:]): name for name in self.world.members}
-        for attempt in range(100):
+        for attempt in range(MOST_ATTEMPTS):
             name = names[draw_opponent(snapshot, SEED, (request, nonce), attempt).provider]
             if name not in (self.dispatcher, self.first):
                 return attempt, name

@@ -37,6 +37,11 @@ def _renamed():
     return history
 
 
+@story("duel-drawn-on", "AUD-080 AUD-088", "The second executor came of a ninth draw, where the court allows eight.")
+def _drawn_on():
+    return bent("Opened", attempt=8)
+
+
 @story("duel-judges-picked", "AUD-081", "The seats are not those that the hash of the draw block gives.")
 def _picked():
     history = played()

@@ -44,6 +44,8 @@ abstract contract Docket is Purse, Seeds {
     // ---------------------------------------------------------------------------------------------------- constants
     uint256 internal constant SEAT_BITS = 16;
     uint256 internal constant VOTE_BITS = 8;
+    /// @dev Draws of a second executor: whom the first of them does not find, the dispatcher cannot choose either (D6).
+    uint256 private constant MOST_ATTEMPTS = 8;
     /// @dev The winner's part of a loser's slash, at most; the judges' and a reporter's part. At least 30 % are burnt (D6).
     uint128 internal constant WINNER_PER_MILLE = 400;
     uint128 internal constant JUDGES_PER_MILLE = 300;
@@ -73,6 +75,7 @@ abstract contract Docket is Purse, Seeds {
     function _parties(Opening calldata opening) private view returns (Duel memory self) {
         (self.dispatcher,) = _active(opening.payer);
         _checkActor(self.dispatcher);
+        require(opening.attempt < MOST_ATTEMPTS, Duels_TooManyAttempts(opening.attempt));
         (self.first, self.second) = (_placeOf(opening.first.executor), _placeOf(opening.second.executor));
         _checkStrangers(self.dispatcher, self.first);
         _checkStrangers(self.dispatcher, self.second);

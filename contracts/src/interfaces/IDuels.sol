@@ -56,7 +56,7 @@ struct Side {
 }
 
 /// @notice What a dispatcher opens a duel with. The fields above `first` are common to both answers.
-/// @param attempt Which draw of the second executor this is: those before it could not serve the model.
+/// @param attempt Which draw of the second executor this is, below 8: those before it could not serve the model.
 /// @param fee What the dispatcher paid for the first answer; a winner never gets more than this.
 /// @param size The class of the request's length, for ratings; judges hold the request and see whether it is true.
 struct Opening {
@@ -187,6 +187,7 @@ interface IDuels {
     error Duels_RevealNotOver(uint64 until);
     error Duels_SameController(address controller);
     error Duels_NotSignedByOperator(address recovered, address operator);
+    error Duels_TooManyAttempts(uint8 attempt);
     error Duels_AlreadyOpened(bytes32 duelId);
     error Duels_WrongState(State state);
     error Duels_DrawNotYet(uint64 drawBlock);

@@ -32,6 +32,16 @@ contract DuelsTrialsTest is DuelsFixture {
         court.open(o);
     }
 
+    /// @dev D6: with many draws to choose from, one of them names whom the dispatcher likes.
+    function test_open__attemptAboveBound__reverts() public {
+        Opening memory o = _opening("r");
+        o.attempt = 8;
+        vm.expectRevert(abi.encodeWithSelector(IDuels.Duels_TooManyAttempts.selector, 8));
+        _open(o);
+        o.attempt = 7;
+        assertEq(court.duel(_open(o)).attempt, 7);
+    }
+
     function test_open__executorNeverEnrolled__reverts() public {
         Opening memory o = _opening("r");
         o.first.executor = stranger;
