@@ -9,10 +9,10 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from node.adapters.ledger import chain_tables, tables, views
+from node.adapters.ledger import chain_tables, duel_tables, tables, views
 
 HOME = Path(__file__).parent / "ledger"
-assert chain_tables.outbox.metadata is tables.metadata
+assert chain_tables.outbox.metadata is tables.metadata is duel_tables.duel_case.metadata
 
 
 LATER: dict[str, frozenset[str]] = {
@@ -20,6 +20,7 @@ LATER: dict[str, frozenset[str]] = {
     "duel_view": frozenset(),
     "duels": frozenset({"duel_case", "duel_vote", "duel_seed"}),
     "canaries": frozenset({"duel_canary"}),
+    "held_evidence": frozenset({"duel_evidence"}),
 }
 """The tables of each revision after the first, in their order."""
 

@@ -33,14 +33,17 @@ from node.services.duel_parts import DuelParts
 from node.services.duel_ratings import Ratings
 from node.services.duel_seeds import Seeds
 from node.services.judge import Judging
-from node.services.judging import KnownAnswers, LikelihoodJudge, PairwiseJudge
+from node.services.judging import CHAT, KnownAnswers, LikelihoodJudge, PairwiseJudge
 from node.services.parts import Parts
 from node.services.probes import Probe, Probes
+from node.services.quoting import counter_of
+from node.services.request import parse_request
 from node.settings import Settings
 
 log = logging.getLogger(__name__)
 RATINGS_SECONDS = 5.0
 SEEDS_SECONDS = 15.0
+TIDY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def add_duels(
     judge = _judge_of(settings, stack)
     judging = None
     if judge is not None:
-        reader = EvidenceReader(identity, network.membership, network.peers, SealedBox)
+        reader = EvidenceReader(shared, identity, network.membership, network.peers, SealedBox)
         judging = Judging(shared, judge, reader, course, os.urandom)
     services = DuelServices(EvidenceDesk(shared, identity, seal), ratings, canaries)
     return Duelled(services, seeds, dispatching, judging, _probes(settings, parts, network, routed))
@@ -116,6 +119,7 @@ def duel_jobs(duelled: Duelled | None, settings: Settings) -> Sequence[Job]:
     jobs = [
         Job("ratings", RATINGS_SECONDS, duelled.services.ratings.refresh),
         Job("canaries", RATINGS_SECONDS, duelled.services.canaries.refresh),
+        Job("evidence", TIDY_SECONDS, duelled.services.desk.tidy),
     ]
     if duelled.dispatching is not None:
         jobs.append(Job("duels", settings.duel_seconds, duelled.dispatching.run))
@@ -135,7 +139,7 @@ def _dispatching(seeds: Seeds, others: tuple[Network, Routed | None], both: tupl
         return None
     if routed.market.payer.address != shared.me:
         raise BadConfig("to dispatch duels this provider must pay for itself: set offload_payer to the payee's address")
-    dispatching = Duelling(shared, seeds, routed.market, network.membership, *both)
+    dispatching = Duelling(shared, seeds, routed.market, routed.services.router, network.membership, *both)
     routed.market.watch(dispatching.note)
     return dispatching
 
@@ -198,5 +202,6 @@ def _probes(settings: Settings, parts: Parts, network: Network, routed: Routed |
         price_prompt=model.price_prompt,
         price_completion=model.price_completion,
         most=Amount(settings.offload_exposure),
+        count=lambda body: counter_of(parts.counters, model).count_prompt(parse_request(CHAT, body).prompt),
     )
-    return Probes(parts.market.payee, probe, routed.market, network.membership, os.urandom)
+    return Probes(parts.market.payee, probe, routed.market, routed.services.router, network.membership, os.urandom)

@@ -1,12 +1,13 @@
 """The evidence of a duel: one request and two answers with what proves that they are the ones signed. Pure.
 
-It never goes on chain; the chain has its hash. A judge gets it from the dispatcher, sealed to a key of its own.
+It never goes on chain; the chain has its hash. A judge gets it from the dispatcher, or from another judge that has it,
+sealed to a key of its own.
 """
 
 import json
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,12 @@ from node.core.wire import bytes_of, hex_of
 
 EVIDENCE_SECONDS = 60
 """How old, or ahead of our clock, a wish for evidence may be."""
+SLOTS = 16
+"""Parts of a commit window. A judge without evidence asks for it once in each, until it votes."""
+EARLY, LAST = SLOTS // 2, SLOTS * 3 // 4
+"""The dispatcher is asked in the first half: whoever has it by then can show it to all others before the last call."""
+MOST_ASKED = 4
+"""Other judges that are asked at the last call: all of a bench. One in each slot before."""
 WISH_TYPE_HASH = keccak(b"EvidenceWish(bytes32 duelId,address judge,bytes32 sealingKey,uint64 at)")
 
 
@@ -67,6 +74,17 @@ class EvidenceWish:
     def struct_hash(self) -> Bytes32:
         """`hashStruct(EvidenceWish)`."""
         return keccak(WISH_TYPE_HASH + self.duel + address_word(self.judge) + keccak(self.sealing_key) + word(self.at))
+
+
+def whom_to_ask(dispatcher: Address, others: Sequence[Address], slot: int, *, is_first: bool) -> list[Address]:
+    """Whom a judge without evidence asks in a slot, one after the other.
+
+    Late in the window the dispatcher is asked no more, except by a judge that has asked nobody yet: one that shows the
+    evidence at the last moment, to a judge of its choice, would leave the others no time to get it from that one.
+    """
+    asked = [dispatcher] if is_first or slot < EARLY or not others else []
+    count = min(MOST_ASKED if slot >= LAST else 1, len(others))
+    return asked + [others[(slot + number) % len(others)] for number in range(count)]
 
 
 def _shown(exhibit: Exhibit) -> dict[str, Any]:

@@ -66,6 +66,18 @@ class DuelStore(Protocol):
     async def drop_case(self, duel: Bytes32) -> None:
         """Its evidence is deleted with it."""
 
+    async def keep_evidence(self, duel: Bytes32, evidence: bytes, at: Seconds) -> None:
+        """What a judge was shown, proven. The same duel again changes nothing."""
+
+    async def load_evidence(self, duel: Bytes32) -> bytes | None:
+        """A duel's evidence, whether this node dispatches it or judges it."""
+
+    async def load_held(self) -> Mapping[Bytes32, Seconds]:
+        """Duels whose evidence was kept as a judge, and when."""
+
+    async def drop_evidence(self, duel: Bytes32) -> None:
+        """What was kept as a judge."""
+
     async def keep_votes(self, duel: Bytes32, votes: Sequence[KeptVote]) -> None:
         """A seat that has a vote keeps it."""
 

@@ -1,6 +1,7 @@
 """A judge's work: for each of its seats a vote, kept with its salt, committed, revealed; the end, if nobody ends it.
 
-It votes "no evidence" only when the time to commit runs out and the dispatcher has shown none that proves itself.
+It votes "no evidence" only when the time to commit runs out and neither the dispatcher nor another judge has shown any
+that proves itself.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ from dataclasses import dataclass, field
 from node.core.duel_chain import Ballot, vote_commitment
 from node.core.duel_facts import JUDGES, JURY, DuelFacts, DuelState
 from node.core.duels import Vote
-from node.core.errors import BadVoucher, EngineFailed, PeerFailed
+from node.core.errors import ChainUnavailable, EngineFailed, LedgerUnavailable
 from node.core.facts import Block
 from node.core.hashing import keccak
-from node.core.judging.case import Case, Judgement, clean
+from node.core.judging.case import Judgement
 from node.core.types import Bytes32, Seconds
 from node.ports.duels import KeptVote
 from node.ports.judging import Judge
@@ -39,8 +40,6 @@ class Judging:
     evidence: EvidenceReader
     course: Course
     dice: Dice
-    _cases: dict[Bytes32, Case] = field(default_factory=dict)
-    """Evidence fetched for votes not cast yet: a dispatcher sends it a few times only."""
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def run(self) -> None:
@@ -50,7 +49,7 @@ class Judging:
             return
         running = await self.parts.book.load_running()
         self.course.forget(set(running))
-        self._cases = {duel: case for duel, case in self._cases.items() if duel in running}
+        self.evidence.forget(running)
         place = (await self.parts.book.load_court()).place_of(self.parts.me)
         others = [one for one in running.items() if one[1].dispatcher != self.parts.me]
         ends = await asyncio.gather(
@@ -84,33 +83,30 @@ class Judging:
 
     async def _voted(self, duel: Bytes32, facts: DuelFacts, seats: list[int], head: Block) -> Mapping[int, KeptVote]:
         """One opinion for all our seats, each with a salt of its own; durable before anything is sent."""
-        rules = await self.parts.rules()
-        is_last_call = head.timestamp >= facts.commit_end - rules.commit // LAST_CALL
-        async with self._room:
-            judgement = await self._judged(duel, facts, is_last_call=is_last_call)
-        if judgement is None:
+        commit = (await self.parts.rules()).commit
+        judgement, is_final = await self._judged(duel, facts, head)
+        if not is_final and head.timestamp < facts.commit_end - commit // LAST_CALL:
             return {}
         votes = [KeptVote(seat, judgement.vote, Bytes32(self.dice(32)), judgement.rationale) for seat in seats]
         await self.parts.store.keep_votes(duel, votes)
-        self._cases.pop(duel, None)
         return await self.parts.store.load_votes(duel)
 
-    async def _judged(self, duel: Bytes32, facts: DuelFacts, *, is_last_call: bool) -> Judgement | None:
-        """None: not now, there is still time."""
+    async def _judged(self, duel: Bytes32, facts: DuelFacts, head: Block) -> tuple[Judgement, bool]:
+        """What is known now, and whether a later look could not tell more."""
         try:
-            if duel not in self._cases:
-                self._cases[duel] = await self.evidence.fetch(duel, facts)
-            return await self.judge.judge(self._cases[duel])
-        except (PeerFailed, BadVoucher) as exc:
-            log.warning("no evidence of duel %s: %s", duel.hex(), exc.message)
-            vote, why = Vote.NO_EVIDENCE, clean(exc.message)
+            case = await self.evidence.find(duel, facts, head.timestamp)
+            if case is None:
+                return Judgement(Vote.NO_EVIDENCE, "nobody showed evidence that proves itself"), False
+            async with self._room:
+                return await self.judge.judge(case), True
+        except (ChainUnavailable, LedgerUnavailable):
+            raise
         except EngineFailed as exc:
             log.warning("duel %s cannot be judged now: %s", duel.hex(), exc.message)
-            vote, why = Vote.TIE, "the judging engine did not answer"
+            return Judgement(Vote.TIE, "the judging engine did not answer"), False
         except Exception:  # outermost: what no judge can read would silence every one of them, and silence is slashed
             log.exception("duel %s cannot be judged", duel.hex())
-            vote, why = Vote.TIE, "cannot be judged"
-        return Judgement(vote, why) if is_last_call else None
+            return Judgement(Vote.TIE, "cannot be judged"), False
 
     async def _reveal(self, duel: Bytes32, facts: DuelFacts, seats: list[int], end: Seconds) -> None:
         waiting = [seat for seat in seats if seat in facts.commitments and seat not in facts.votes]

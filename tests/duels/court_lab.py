@@ -5,6 +5,8 @@ Only time, the network between nodes and the executors' engines are fakes. A tra
 
 import json
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +74,7 @@ class MemoryStore:
     """ports.duels.DuelStore."""
 
     cases: dict[Bytes32, KeptCase] = field(default_factory=dict)
+    held: dict[Bytes32, tuple[bytes, Seconds]] = field(default_factory=dict)
     votes: dict[Bytes32, dict[int, KeptVote]] = field(default_factory=dict)
     seeds: dict[int, Bytes32] = field(default_factory=dict)
     canaries: dict[Bytes32, Vote] = field(default_factory=dict)
@@ -87,6 +90,18 @@ class MemoryStore:
 
     async def drop_case(self, duel: Bytes32) -> None:
         self.cases.pop(duel, None)
+
+    async def keep_evidence(self, duel: Bytes32, evidence: bytes, at: Seconds) -> None:
+        self.held.setdefault(duel, (evidence, at))
+
+    async def load_evidence(self, duel: Bytes32) -> bytes | None:
+        return self.cases[duel].evidence if duel in self.cases else self.held.get(duel, (None,))[0]
+
+    async def load_held(self) -> dict[Bytes32, Seconds]:
+        return {duel: at for duel, (_, at) in self.held.items()}
+
+    async def drop_evidence(self, duel: Bytes32) -> None:
+        self.held.pop(duel, None)
 
     async def keep_votes(self, duel: Bytes32, votes: list[KeptVote]) -> None:
         for vote in votes:
@@ -184,8 +199,8 @@ class LabNode:
         identity = Identity(self.me, self.signer, recover, lab.world.chain.domain, lab.clock)
         course = Course(self.parts)
         seeds = Seeds(self.parts, self.signer, lab.world.chain.domain, self.rate)
-        self.duelling = Duelling(self.parts, seeds, lab, lab, course)  # type: ignore[arg-type]
-        reader = EvidenceReader(identity, lab, lab, SealedBox)  # type: ignore[arg-type]
+        self.duelling = Duelling(self.parts, seeds, lab, lab, lab, course)  # type: ignore[arg-type]
+        reader = EvidenceReader(self.parts, identity, lab, lab, SealedBox)  # type: ignore[arg-type]
         self.judging = Judging(self.parts, LikelihoodJudge(self.reference, "reference"), reader, course, lab.dice)
         self.desk = EvidenceDesk(self.parts, identity, seal)
         self.ratings = Ratings(lab)  # type: ignore[arg-type]
@@ -196,6 +211,7 @@ class LabNode:
         if self.rate:
             await self.duelling.run()
         await self.judging.run()
+        await self.desk.tidy()
 
 
 class CourtLab:
@@ -374,6 +390,10 @@ class CourtLab:
             return PeerReply(200, await node.desk.answer(json.loads(json.dumps(body))))
         except WwwserveError as exc:
             return PeerReply(400, {"error": {"code": exc.code()}})
+
+    @asynccontextmanager
+    async def asked(self, purchase: Purchase, model: Bytes32) -> AsyncIterator[bool]:
+        yield model == MODEL_ID and purchase.member.payee in self.qualities
 
     def open(self, purchase: Purchase) -> LabPurchase:
         self.bought.append(purchase)

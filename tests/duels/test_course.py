@@ -247,8 +247,8 @@ async def test_open__several_cases__one_is_under_way_at_a_time() -> None:
 
 
 def probes_of(lab: CourtLab) -> Probes:
-    probe = Probe(MODEL, MODEL_ID, ["why?", "how?"], 16, Amount(1), Amount(1), Amount(9))
-    return Probes(lab.dispatcher.me, probe, lab, lab, lab.dice)
+    probe = Probe(MODEL, MODEL_ID, ["why?", "how?"], 16, Amount(1), Amount(1), Amount(9), len)
+    return Probes(lab.dispatcher.me, probe, lab, lab, lab, lab.dice)
 
 
 async def test_probe__somebody_serves_the_model__is_bought_as_an_offload_looks() -> None:
@@ -260,6 +260,8 @@ async def test_probe__somebody_serves_the_model__is_bought_as_an_offload_looks()
     assert (purchase.hops, purchase.flags, purchase.path) == (1, 0, CHAT)
     assert fields["wwwserve"] == {"path": [hex_of(lab.dispatcher.me)]}
     assert (fields["stream"], fields["messages"][0]["content"] in ("why?", "how?")) == (True, True)
+    assert purchase.asked is not None
+    assert (purchase.asked.prompt_tokens, purchase.asked.max_tokens) == (len(purchase.body), 16)
 
 
 async def test_probe__nobody_serves_the_model_or_it_refuses__harms_nothing() -> None:
@@ -380,7 +382,8 @@ async def test_desk__a_drawn_judge__gets_what_proves_itself_against_the_chain() 
     lab = ready(1.0, 0.0)
     await judging(lab, lab.nodes[1])
     judge = seated(lab, sits=True)
-    case = await judge.judging.evidence.fetch(*next(iter(lab.facts.items())))
+    case = await judge.judging.evidence.find(*next(iter(lab.facts.items())), Seconds(lab.time))
+    assert case is not None
     assert case.fields["messages"][0]["content"].startswith("q ")
     assert case.first.split()
 
@@ -432,11 +435,10 @@ async def test_judge__its_engine_down_for_long__asks_for_the_evidence_once(monke
     for _ in range(MOST_LETTERS + 2):
         await judge.run()
     assert sum(lab.dispatcher.desk._sent.values()) == 1
-    assert judge.judging._cases
+    assert judge.store.held
     judge.reference.is_down = False
     await judge.run()
     assert judge.store.votes[duel]
-    assert not judge.judging._cases
 
 
 async def test_case__anything_changed__is_no_evidence() -> None:

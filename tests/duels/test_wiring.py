@@ -91,11 +91,14 @@ def test_jobs__without_duels__are_none() -> None:
 
 
 def test_jobs__without_a_wallet_or_rate__still_reveal_what_was_committed() -> None:
-    services = SimpleNamespace(ratings=SimpleNamespace(refresh=None), canaries=SimpleNamespace(refresh=None))
+    services = SimpleNamespace(
+        ratings=SimpleNamespace(refresh=None), canaries=SimpleNamespace(refresh=None), desk=SimpleNamespace(tidy="tidy")
+    )
     seeds: Any = SimpleNamespace(attend="attend")
     duelled = Duelled(services, seeds, None, None, None)  # type: ignore[arg-type]
     jobs = {job.name: job for job in duel_jobs(duelled, SimpleNamespace())}  # type: ignore[arg-type]
     assert jobs["seeds"].work == "attend"  # type: ignore[comparison-overlap]
+    assert jobs["evidence"].work == "tidy", "a judge that was switched off still deletes"  # type: ignore[comparison-overlap]
 
 
 async def test_factor__not_enrolled_where_duels_are_held__is_no_newcomer() -> None:

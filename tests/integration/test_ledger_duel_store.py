@@ -39,6 +39,19 @@ async def test_case__kept_twice__is_the_first_until_it_is_dropped(books: Books) 
     assert await books.duels.load_case(Bytes32(DUEL)) is None
 
 
+async def test_evidence__of_a_case_or_kept_as_a_judge__is_one_question(books: Books) -> None:
+    await books.duels.keep_case(CASE)
+    await books.duels.keep_evidence(Bytes32(OTHER), b"shown", Seconds(7))
+    await books.duels.keep_evidence(Bytes32(OTHER), b"later", Seconds(8))
+    assert await books.duels.load_evidence(Bytes32(DUEL)) == b"evidence"
+    assert await books.duels.load_evidence(Bytes32(OTHER)) == b"shown"
+    assert await books.duels.load_held() == {OTHER: 7}, "a case is not held as a judge: its dispatcher drops it"
+    await books.duels.drop_evidence(Bytes32(OTHER))
+    await books.duels.drop_evidence(Bytes32(DUEL))
+    assert await books.duels.load_evidence(Bytes32(OTHER)) is None
+    assert await books.duels.load_case(Bytes32(DUEL)) == CASE
+
+
 async def test_votes__a_seat_that_has_one__keeps_it(books: Books) -> None:
     vote = KeptVote(2, Vote.FIRST, Bytes32(b"\x01" * 32), "why")
     await books.duels.keep_votes(Bytes32(DUEL), [vote])

@@ -1,16 +1,17 @@
-"""This node's own part in duels: cases it dispatches, votes it will reveal, seeds it committed to."""
+"""This node's own part in duels: cases it dispatches, evidence it holds, votes it will reveal, its seeds."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, Table, delete, select, union_all
 
+from node.adapters.ledger.duel_tables import duel_canary as canaries
+from node.adapters.ledger.duel_tables import duel_case as cases
+from node.adapters.ledger.duel_tables import duel_evidence as held
+from node.adapters.ledger.duel_tables import duel_seed as seeds
+from node.adapters.ledger.duel_tables import duel_vote as votes
 from node.adapters.ledger.store import Store
-from node.adapters.ledger.tables import duel_canary as canaries
-from node.adapters.ledger.tables import duel_case as cases
-from node.adapters.ledger.tables import duel_seed as seeds
-from node.adapters.ledger.tables import duel_vote as votes
 from node.adapters.ledger.upsert import add_missing
 from node.core.answers import SignedAnswer, answer_from_json
 from node.core.duels import Vote
@@ -49,7 +50,23 @@ class SqlDuelStore:
 
     async def drop_case(self, duel: Bytes32) -> None:
         """See ports.duels.DuelStore."""
-        await self._store.write_with(_drop, duel)
+        await self._store.write_with(_drop, cases, duel)
+
+    async def keep_evidence(self, duel: Bytes32, evidence: bytes, at: Seconds) -> None:
+        """See ports.duels.DuelStore."""
+        await self._store.write_with(add_missing, held, [{"duel_id": duel, "evidence": evidence, "kept_at": at}])
+
+    async def load_evidence(self, duel: Bytes32) -> bytes | None:
+        """See ports.duels.DuelStore."""
+        return await self._store.read_with(_evidence, duel)
+
+    async def load_held(self) -> Mapping[Bytes32, Seconds]:
+        """See ports.duels.DuelStore."""
+        return await self._store.read_with(_held)
+
+    async def drop_evidence(self, duel: Bytes32) -> None:
+        """See ports.duels.DuelStore."""
+        await self._store.write_with(_drop, held, duel)
 
     async def keep_votes(self, duel: Bytes32, kept: Sequence[KeptVote]) -> None:
         """See ports.duels.DuelStore."""
@@ -97,8 +114,19 @@ def _case_of(row: Row[Any]) -> KeptCase:
     return KeptCase(*about, sides[0], sides[1], row.evidence, Seconds(row.made_at))
 
 
-def _drop(connection: Connection, duel: Bytes32) -> None:
-    connection.execute(delete(cases).where(cases.c.duel_id == duel))
+def _drop(connection: Connection, table: Table, duel: Bytes32) -> None:
+    connection.execute(delete(table).where(table.c.duel_id == duel))
+
+
+def _evidence(connection: Connection, duel: Bytes32) -> bytes | None:
+    wanted = [select(table.c.evidence).where(table.c.duel_id == duel) for table in (cases, held)]
+    found: bytes | None = connection.execute(union_all(*wanted)).scalar()
+    return found
+
+
+def _held(connection: Connection) -> dict[Bytes32, Seconds]:
+    rows = connection.execute(select(held.c.duel_id, held.c.kept_at))
+    return {Bytes32(row.duel_id): Seconds(row.kept_at) for row in rows}
 
 
 def _votes(connection: Connection, duel: Bytes32) -> dict[int, KeptVote]:

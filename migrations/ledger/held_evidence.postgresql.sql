@@ -1,0 +1,6 @@
+CREATE TABLE duel_evidence (
+    duel_id BYTEA NOT NULL CONSTRAINT ck_duel_evidence_duel_id CHECK (length(duel_id) = 32),
+    evidence BYTEA NOT NULL,
+    kept_at BIGINT NOT NULL CONSTRAINT ck_duel_evidence_kept_at CHECK (kept_at >= 0),
+    CONSTRAINT pk_duel_evidence PRIMARY KEY (duel_id)
+);
