@@ -35,7 +35,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was measured on one engine; odd points are for fitting, even ones for checking."""
+    """What was measured on one engine: of each batch size a point with short prompts and one with long ones."""
 
     engine: str
     prefill_rate: float
@@ -75,9 +75,14 @@ def fit(points: Sequence[Point], prefill_rate: float) -> Speed:
 
 
 def compare_points(calibration: Calibration) -> Iterator[tuple[Point, float]]:
-    """(point, predicted step in ms) for the points that the fit has not seen."""
-    speed = fit(calibration.points[::2], calibration.prefill_rate)
-    for point in calibration.points[1::2]:
+    """(point, predicted step in ms) for the points that the fit has not seen.
+
+    One half is like the other: short prompts of one batch size go with long ones of the next. Had the fit short prompts
+    alone, B and K would be proportional and their shares unknowable.
+    """
+    points = calibration.points
+    speed = fit([*points[::4], *points[3::4]], calibration.prefill_rate)
+    for point in sorted([*points[1::4], *points[2::4]], key=lambda point: (point.sequences, point.kv_tokens)):
         yield point, speed.step_seconds(point.sequences, point.kv_tokens) * 1e3
 
 

@@ -254,11 +254,15 @@ def test_as_json__shape__is_the_documented_one():
 
 
 def test_calibration__points_of_a_law__predicts_those_it_has_not_seen():
-    points = tuple(Point(b, 400.0 * b, 20.0 + 1.5 * b + 0.002 * 400 * b) for b in (1, 2, 4, 6, 8, 12, 16))
+    points = tuple(
+        Point(b, words * b, 46.0 + 4.3 * b + 0.0054 * words * b)
+        for b in (1, 2, 4, 8, 12, 16)
+        for words in (40.0, 320.0)
+    )
     calibration = Calibration("cpu", 300.0, points)
     assert Calibration.from_json(json.loads(json.dumps(calibration.as_json()))) == calibration
     for point, predicted in compare_points(calibration):
-        assert predicted == pytest.approx(point.step_ms, rel=0.08)
+        assert predicted == pytest.approx(point.step_ms, rel=0.03)
     assert fit(points, 300.0).prefill_rate == 300.0
 
 
