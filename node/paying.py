@@ -136,7 +136,8 @@ class Bought:
     def __init__(self, market: "OffloadMarket", purchase: Purchase) -> None:
         self._market = market
         self._purchase = purchase
-        self._ask = replace(parse_ask(purchase.path, purchase.body), prompt_tokens=purchase.prompt_tokens)
+        counted = None if purchase.asked is None else purchase.asked.prompt_tokens
+        self._ask = replace(parse_ask(purchase.path, purchase.body), prompt_tokens=counted)
         self._carrier: Carrier[Answer] | None = None
         self._first: bytes | None = None
         self._kept: list[bytes] | None = [] if market.keeps(purchase) else None

@@ -36,8 +36,9 @@ from node.services.draws import Draws
 from node.services.engine_watch import WATCH_SECONDS, EngineWatch
 from node.services.offload_capital import CapitalPlanner
 from node.services.parts import Parts
-from node.services.routing import PolicyRouter, RouterParts
+from node.services.routing import PolicyRouter
 from node.services.routing_basis import StakeBasis
+from node.services.routing_grounds import RouterParts
 from node.services.routing_meter import Meters
 from node.services.routing_policies import Policies
 from node.services.routing_view import OwnView

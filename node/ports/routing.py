@@ -1,12 +1,14 @@
 """What routing needs of the outside: bought answers of other nodes, and a book of draws."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.core.answers import SignedAnswer
 from node.core.membership.members import Member
 from node.core.messages import Receipt
+from node.core.routing.types import RouteRequest
 from node.core.types import Address, Amount, Bytes32, Micros, Signature
 from node.ports.engine import BoughtExchange
 
@@ -40,8 +42,9 @@ class Purchase:
     idle_seconds: float
     """The longest silence inside the answer."""
     twin: Twin | None = None
-    prompt_tokens: int | None = None
-    """The prompt's tokens, if this node has counted them: by its own offer's rules, the only ones it buys under."""
+    asked: RouteRequest | None = None
+    """What peers are asked before it is bought. Its prompt's tokens are counted by this node's own offer's rules, the
+    only ones it buys under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,16 @@ class PeerMarket(Protocol):
 
     def cover_left(self, payee: Address) -> Amount:
         """What this node may still spend at a peer, as far as it knows now. No I/O."""
+
+
+class PeerSellers(Protocol):
+    """Who would sell."""
+
+    def asked(self, purchase: Purchase, model: Bytes32) -> AbstractAsyncContextManager[bool]:
+        """Whether its peer may be bought from, found out as for any offload: by its standing bid, or by asking (D6).
+
+        While the context is open, what is bought counts among what was sent to that peer. Raises PeerRefused.
+        """
 
 
 @dataclass(frozen=True, slots=True)

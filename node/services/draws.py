@@ -98,6 +98,14 @@ class Draws:
             drawn.steps[one.member.payee] = Step(one.member.payee, act, one.reason or "", one.evidence)
         return drawn
 
+    async def ask_one(self, member: Member, task: DrawTask) -> Heard | None:
+        """What one peer says who was drawn in another way. None: passed over, for what passes over a candidate."""
+        walk = Walk(self.identity.me, task.request, task.config, task.know)
+        if not choose_candidates((member.payee,), walk, 1).chosen:
+            return None
+        (heard,) = await self._hear([member], task)
+        return self._judged(heard, task.judge)
+
     async def _hear(self, members: list[Member], task: DrawTask) -> list[Heard]:
         """Standing bids, and the answers of those who have none to go by; in the members' order."""
         known = {member.payee: task.standing(member) for member in members}

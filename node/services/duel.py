@@ -23,7 +23,7 @@ from node.core.hashing import keccak
 from node.core.types import Address, Bytes32, Flag, Seconds
 from node.ports.duels import KeptCase
 from node.ports.network import Membership
-from node.ports.routing import Bargain, PeerMarket, Twin
+from node.ports.routing import Bargain, PeerMarket, PeerSellers, Purchase, Twin
 from node.services.answer import Answer
 from node.services.duel_canaries import Canaries
 from node.services.duel_course import Course
@@ -47,6 +47,7 @@ class Duelling:
     parts: DuelParts
     seeds: Seeds
     market: PeerMarket
+    sellers: PeerSellers
     membership: Membership
     course: Course
     canaries: Canaries | None = None
@@ -152,37 +153,31 @@ class Duelling:
         return None
 
     async def _buy(self, bargain: Bargain, drawn: Weighed) -> Bargain | None:
-        """An ordinary offload as far as its executor can see. None if it does not serve it."""
+        """An ordinary offload as far as its executor can see, from the first question on. None if it does not serve."""
         member = self.membership.member(drawn.provider)
-        first = bargain.purchase
-        if member is None or not member.is_alive or not self._has_model(drawn.provider, bargain):
+        if member is None:
             return None
         twin = Twin(bargain.salt, bargain.receipt.request_id)
+        first = bargain.purchase
         same = replace(first, member=member, twin=twin, start_seconds=START_SECONDS, idle_seconds=IDLE_SECONDS)
-        exchange = self.market.open(same)
+        try:
+            async with self.sellers.asked(same, bargain.answer.answer.model) as sells:
+                return await self._bought(same) if sells else None
+        except WwwserveError as exc:
+            log.info("the second executor does not serve: %s", exc.message)
+            return None
+
+    async def _bought(self, purchase: Purchase) -> Bargain | None:
+        exchange = self.market.open(purchase)
         try:
             await exchange.start()
             while await exchange.read():
                 pass
             if exchange.bargain is not None:
                 await asyncio.to_thread(_choices_of, exchange.bargain)
-        except EngineFailed as exc:
-            log.info("the second executor does not serve: %s", exc.message)
-            return None
-        except WwwserveError as exc:
-            log.info("the second executor refuses: %s", exc.message)
-            return None
+            return exchange.bargain
         finally:
             exchange.cancel()
-        return exchange.bargain
-
-    def _has_model(self, provider: Address, bargain: Bargain) -> bool:
-        member = self.membership.member(provider)
-        return (
-            member is not None
-            and member.bid is not None
-            and member.bid.bid.row_of(bargain.answer.answer.model) is not None
-        )
 
     # ---- from a case to a duel ----
 

@@ -6,7 +6,7 @@ import orjson
 
 from node.core.account import Admission
 from node.core.membership.members import Member
-from node.core.routing.types import Bid, Forecast
+from node.core.routing.types import Bid, Forecast, RouteRequest
 from node.core.types import Address, Amount, TokenCount
 from node.core.wire import hex_of
 from node.ports.engine import Exchange
@@ -43,8 +43,9 @@ class Deal:
     margin: float
     finish_by: float | None
     is_stream: bool
-    prompt_tokens: int | None = None
-    """As counted for the client, by the rules that the peer's pinned model has as well."""
+    asked: RouteRequest | None = None
+    """What peers are asked; its prompt's tokens as counted for the client, by the rules that the peer's pinned model
+    has as well."""
     path: tuple[Address, ...] = ()
     """The nodes the request has passed, this one last."""
 
@@ -78,7 +79,7 @@ class PeerEngine:
             most=self._deal.most(terms.max_price),
             start_seconds=self._start_seconds(),
             idle_seconds=IDLE_SECONDS,
-            prompt_tokens=self._deal.prompt_tokens,
+            asked=self._deal.asked,
         )
         return Counted(self._market.open(purchase), self._away)
 

@@ -11,10 +11,11 @@ import orjson
 
 from node.core.errors import WwwserveError
 from node.core.membership.members import Member
+from node.core.routing.types import RouteRequest
 from node.core.types import Address, Amount, Bytes32
 from node.core.wire import hex_of
 from node.ports.network import Membership
-from node.ports.routing import PeerMarket, Purchase
+from node.ports.routing import PeerMarket, PeerSellers, Purchase
 from node.services.judging import CHAT
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class Probe:
     price_prompt: Amount
     price_completion: Amount
     most: Amount
+    count: Callable[[bytes], int]
+    """The prompt's tokens of a body, as this node bills them: peers are asked by that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Probes:
     me: Address
     probe: Probe
     market: PeerMarket
+    sellers: PeerSellers
     membership: Membership
     dice: Callable[[int], bytes]
 
@@ -54,13 +58,20 @@ class Probes:
         if not peers:
             return
         member = peers[self._pick(len(peers))]
-        exchange = self.market.open(self._purchase(member))
+        purchase = self._purchase(member)
+        try:
+            async with self.sellers.asked(purchase, self.probe.model_id) as sells:
+                if sells:
+                    await self._buy(purchase)
+        except WwwserveError as exc:
+            log.info("a probe of %s came to nothing: %s", member.payee.hex(), exc.message)
+
+    async def _buy(self, purchase: Purchase) -> None:
+        exchange = self.market.open(purchase)
         try:
             await exchange.start()
             while await exchange.read():
                 pass
-        except WwwserveError as exc:
-            log.info("a probe of %s came to nothing: %s", member.payee.hex(), exc.message)
         finally:
             exchange.cancel()
 
@@ -71,7 +82,7 @@ class Probes:
         return int.from_bytes(self.dice(8), "big") % count
 
     def _purchase(self, member: Member) -> Purchase:
-        """As an offload of a stranger's request looks: streamed, one hop, an origin that nobody knows."""
+        """As an offload of a stranger's request looks: streamed, one hop, an id and an origin that nobody knows."""
         question = self.probe.questions[self._pick(len(self.probe.questions))]
         fields = {
             "model": self.probe.model,
@@ -81,10 +92,12 @@ class Probes:
             "stream_options": {"include_usage": True},
             "wwwserve": {"path": [hex_of(self.me)]},
         }
+        body = orjson.dumps(fields)
+        tokens = self.probe.count(body), self.probe.tokens
         return Purchase(
             member=member,
             path=CHAT,
-            body=orjson.dumps(fields),
+            body=body,
             origin=Bytes32(self.dice(32)),
             hops=1,
             flags=0,
@@ -93,4 +106,5 @@ class Probes:
             most=self.probe.most,
             start_seconds=START_SECONDS,
             idle_seconds=IDLE_SECONDS,
+            asked=RouteRequest(Bytes32(self.dice(32)), (self.probe.model,), *tokens),
         )

@@ -5,23 +5,21 @@ costs the client nothing but time. Charges nothing: see closing.py for the clien
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import ceil
 
 from node.core.account import Admission
 from node.core.errors import Overloaded, PeerRefused, WwwserveError
-from node.core.membership.members import Member
 from node.core.messages import ModelOffer, Receipt, Terms
 from node.core.quality import Topic, size_class
-from node.core.routing.standing import Hearing, row_for
 from node.core.routing.trust import scaled
 from node.core.routing.types import (
     Ask,
     Bid,
     Decision,
     Demands,
-    Dice,
     Here,
     Offload,
     Refuse,
@@ -29,21 +27,17 @@ from node.core.routing.types import (
     Skip,
     Wait,
 )
-from node.core.types import Address, Flag, Status, TokenCount
-from node.ports.network import Membership
-from node.ports.routing import PeerMarket
+from node.core.types import Address, Bytes32, Flag, Status
+from node.ports.routing import Purchase
 from node.services.admission import Checked
 from node.services.backends import Backend
-from node.services.bids import Answerer, Heard, heard_standing
 from node.services.caller import Caller
-from node.services.draws import Drawn, Draws, DrawTask
+from node.services.draws import Drawn, DrawTask
 from node.services.offload import Away, Deal, PeerEngine
 from node.services.peer_book import PeerBook
 from node.services.quoting import Quote
 from node.services.request import Request
-from node.services.routing_basis import StakeBasis
-from node.services.routing_policies import Policies
-from node.services.routing_view import OwnView
+from node.services.routing_grounds import Grounds, RouterParts
 from node.services.routing_wishes import way_of
 
 MOST_TRIES = 4
@@ -52,20 +46,6 @@ RETRY_SECONDS = 0.5
 """How often a request that waits asks around again."""
 RETRY_AT_ONCE = 4
 """So many of the queue's first may ask around; the others would only ask the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouterParts:
-    """What a router is made of."""
-
-    view: OwnView
-    policies: Policies
-    basis: StakeBasis
-    draws: Draws
-    answerer: Answerer
-    membership: Membership
-    market: PeerMarket
-    dice: Dice
 
 
 class PolicyRouter:
@@ -110,6 +90,27 @@ class PolicyRouter:
         if against is not None:
             raise Overloaded("this node does not take this request of another node", retry_after=1, reason=against)
 
+    @asynccontextmanager
+    async def asked(self, purchase: Purchase, model: Bytes32) -> AsyncIterator[bool]:
+        """See ports.routing.PeerSellers: passed over, believed or asked as a candidate is; what is bought counts."""
+        if purchase.asked is None:
+            raise PeerRefused("nobody was asked for the first of its kind")
+        dearest = purchase.price_prompt, purchase.price_completion
+        task = Grounds(self.parts, self.peers, purchase.asked, model, dearest).task(purchase.origin)
+        heard = await self.parts.draws.ask_one(purchase.member, task)
+        now = self.parts.view.clock.monotonic()
+        if heard is not None and heard.reason is Skip.TIMED_OUT:
+            self.peers.failed(purchase.member.payee, now)
+        if heard is None or heard.bid is None:
+            yield False
+            return
+        away = Away(purchase.member.payee, heard.bid.forecast, now)
+        self.peers.send(away)
+        try:
+            yield True
+        finally:
+            self.peers.back(away)
+
     def wait_for_room(self, one: object) -> asyncio.Event:
         """Join the queue; the event is set when it is worth looking again."""
         self.parts.view.queue.join(one)
@@ -147,7 +148,6 @@ class PolicyRoute:
         self._looked: Decision | None = None
         self._running: tuple[Backend, int] | None = None
         self._away: Away | None = None
-        self._deal: Deal
 
     def look(self) -> None:
         """The first decision, before anything is reserved: refuse early rather than late. Raises Overloaded."""
@@ -293,16 +293,10 @@ class PolicyRoute:
     # ---- peers ----
 
     def _task(self, admission: Admission) -> DrawTask:
-        self._deal = self._new_deal(admission)
-        return DrawTask(
-            request=self._now(),
-            origin=admission.terms.struct_hash(),
-            model=self._model.model,
-            config=self._parts.policies.config,
-            know=self._know,
-            judge=self._judge,
-            standing=self._standing,
-        )
+        terms, most = admission.terms, self._new_deal(admission).most
+        dearest = most(terms.price_prompt), most(terms.price_completion)
+        grounds = Grounds(self._parts, self._router.peers, self._now(), self._model.model, dearest, self._failed)
+        return grounds.task(terms.struct_hash())
 
     def _new_deal(self, admission: Admission) -> Deal:
         return Deal(
@@ -310,20 +304,9 @@ class PolicyRoute:
             margin=self._parts.policies.config.offload_margin,
             finish_by=self._left(),
             is_stream=self._is_stream,
-            prompt_tokens=self._request.prompt_tokens,
+            asked=self._now(),
             path=(*self._request.path, self._parts.draws.identity.me),
         )
-
-    def _standing(self, member: Member) -> Heard | None:
-        """What a peer said of itself lately, where that answers for this request."""
-        if not self._parts.policies.config.standing_bids or member.bid is None or member.bid_age_seconds is None:
-            return None
-        clock = self._parts.draws.identity.clock
-        sent_since = self._router.peers.sent_since(member.payee, self._clock.monotonic() - member.bid_age_seconds)
-        hearing = Hearing(member.bid_age_seconds, clock.now(), sent_since)
-        row = row_for(member.bid, self._model.model, self._request, hearing)
-        tokens = TokenCount(self._request.prompt_tokens, self._request.max_tokens)
-        return None if row is None else heard_standing(member, row, tokens)
 
     async def _draw(self, task: DrawTask, count: int) -> Drawn:
         basis = self._parts.basis.basis
@@ -347,32 +330,6 @@ class PolicyRoute:
         wished = self._request.demands.quality
         weight = self._parts.policies.config.quality_weight if wished is None else wished
         return replace(bid, forecast=scaled(bid.forecast, self._router.quality(bid.provider, self._topic, weight)))
-
-    def _know(self, address: Address) -> Skip | None:
-        if address in self._failed or self._router.peers.record(address).is_avoided(self._clock.monotonic()):
-            return Skip.BACKING_OFF
-        member = self._parts.membership.member(address)
-        if member is None or not member.is_alive:
-            return Skip.DEAD
-        if self._parts.market.cover_left(address) < 1:
-            return Skip.NO_COVER
-        row = member.bid.bid.row_of(self._model.model) if member.bid is not None else None
-        if member.bid is None or row is None:
-            return None
-        return self._too_expensive(row.price_prompt, row.price_completion)
-
-    def _judge(self, heard: Heard) -> Skip | None:
-        if heard.row is None or heard.bid is None:
-            return None
-        if self._parts.market.cover_left(heard.member.payee) < heard.bid.price:
-            return Skip.NO_COVER
-        return self._too_expensive(heard.row.price_prompt, heard.row.price_completion)
-
-    def _too_expensive(self, price_prompt: int, price_completion: int) -> Skip | None:
-        """Rule 7: both prices leave the margin."""
-        terms, most = self._deal.admission.terms, self._deal.most
-        fits = price_prompt <= most(terms.price_prompt) and price_completion <= most(terms.price_completion)
-        return None if fits else Skip.TOO_EXPENSIVE
 
     def _offload(self, bid: Bid, drawn: Drawn, admission: Admission) -> Backend:
         chosen = next(one for one in drawn.bids if one.member.payee == bid.provider)
