@@ -129,7 +129,7 @@ def check_draw(
         report.add("DRW-02", f"round {number} is served with a record of round {record.get('round')}")
     _check_block(record, context, report)
     steps = [_Step.of(step) for step in _list(record["steps"])]
-    seed = keccak(request_id + octets_of(record.get("blockHash"), 32, "blockHash") + dispatcher)
+    seed = keccak(request_id + context.separator + dispatcher)
     _check_order(steps, seed, context, report)
     for step in steps:
         _check_step(step, (request_id, dispatcher, _made_at(record)), context, report)

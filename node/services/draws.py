@@ -82,7 +82,7 @@ class Draws:
 
     async def draw(self, basis: Basis, task: DrawTask, count: int) -> Drawn:
         """Ask who gets the first `count` seats; if nobody says yes, who gets the next, and so on."""
-        seed = draw_seed(task.request.request_id, basis.block.hash, self.identity.me)
+        seed = draw_seed(task.request.request_id, self.identity.domain.separator, self.identity.me)
         order = islice(basis.stakes.order(seed), DEEPEST_WALK)
         drawn = Drawn(basis, None if task.config.distinct_candidates else Seats(basis.stakes, seed), [], {})
         for _ in range(ROUNDS):

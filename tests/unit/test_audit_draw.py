@@ -26,7 +26,7 @@ NAMES = [Address(bytes([n]) * 20) for n in range(1, 13)]
 KEYS = {name: LocalSigner(Secret(bytes([n]) * 32)) for n, name in enumerate(NAMES, start=1)}
 ME = NAMES[0]
 STAKES = {name: Amount(1_000 + 17 * place) for place, name in enumerate(NAMES)}
-ORDER = list(StakeTable(STAKES.items()).order(draw_seed(REQUEST, BLOCK, ME)))
+ORDER = list(StakeTable(STAKES.items()).order(draw_seed(REQUEST, DOMAIN.separator, ME)))
 CONTEXT = DrawContext(
     separator=domain_separator(31337, b"\xee" * 20),
     block_hash=BLOCK,
@@ -93,6 +93,16 @@ def test_order__node_and_auditor__agree(seed: int) -> None:
 
 def test_check_draw__honest__finds_nothing() -> None:
     assert codes_of(record_of(honest_steps())) == []
+
+
+def test_check_draw__any_block_of_the_same_stakes__allows_one_order_only() -> None:
+    """Else a dispatcher had an order to choose from for every recent block."""
+    other = Bytes32(b"\x77" * 32)
+    elsewhere = replace(CONTEXT, block_hash=other)
+    assert codes_of(record_of(honest_steps(), block_hash=other), elsewhere) == []
+    by_block = StakeTable(STAKES.items()).order(keccak(REQUEST + other + ME))
+    steps = [Step(name, Act.SKIPPED, Skip.SELF if name == ME else Skip.NO_MODEL) for name in by_block]
+    assert "DRW-05" in codes_of(record_of(steps, block_hash=other, decision="Wait"), elsewhere)
 
 
 def test_check_draw__provider_left_out__is_found() -> None:

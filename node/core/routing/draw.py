@@ -21,9 +21,13 @@ REBUILD_AFTER = 64
 SEATS_DOMAIN = b"wwwserve seats"
 
 
-def draw_seed(request_id: Bytes32, block_hash: Bytes32, dispatcher: Address) -> Bytes32:
-    """Fixed by the client (id), the finalised chain (hash) and the dispatcher's identity: nobody can grind it alone."""
-    return keccak(request_id + block_hash + dispatcher)
+def draw_seed(request_id: Bytes32, market: Bytes32, dispatcher: Address) -> Bytes32:
+    """Fixed by the client (id), the market (its domain separator) and the dispatcher's identity.
+
+    No block in it: the client knows the newest one and grinds its id all the same, and the dispatcher, who cannot,
+    would have one seed to choose from for every block that passes as recent.
+    """
+    return keccak(request_id + market + dispatcher)
 
 
 class StakeTable:

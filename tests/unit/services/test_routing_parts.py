@@ -1,6 +1,6 @@
 """The small parts of routing: the queue, engines measured from outside, wishes of clients, the basis of draws."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -8,11 +8,16 @@ import pytest
 from node.core.errors import BadRequest
 from node.core.facts import Block, Cursor
 from node.core.folds import ProviderView
+from node.core.hashing import Domain
+from node.core.routing.config import ProviderConfig
+from node.core.routing.draw import StakeTable
 from node.core.routing.load import EngineLimits
-from node.core.routing.types import Preference, RouteRequest
+from node.core.routing.types import Preference, RouteRequest, Skip
 from node.core.types import ZERO32, Address, Amount, Bytes32, Seconds
 from node.services.backends import Backend, Backends
-from node.services.routing_basis import StakeBasis
+from node.services.bids import Identity
+from node.services.draws import Draws, DrawTask
+from node.services.routing_basis import Basis, StakeBasis
 from node.services.routing_meter import EngineMeter, Meters
 from node.services.routing_view import OwnView, Queue
 from node.services.routing_wishes import NO_WISHES, parse_wishes
@@ -182,6 +187,21 @@ class Book:
 
 def view_of(number: int) -> ProviderView:
     return ProviderView(Address(bytes([number]) * 20), is_listed=True, stake=Amount(number))
+
+
+class TestDraws:
+    async def test_draw__another_block_of_the_same_stakes__gives_the_same_order(self) -> None:
+        me = Address(b"\x01" * 20)
+        unused: Any = None
+        identity = Identity(me, unused, unused, Domain.of(1, me), Clock())
+        draws = Draws(identity, unused, unused, unused)
+        task = DrawTask(REQUEST, ZERO32, ZERO32, ProviderConfig(), lambda _: Skip.DEAD, unused)
+        stakes = StakeTable((view.provider, view.stake) for view in map(view_of, range(2, 40)))
+        orders = [list((await draws.draw(Basis(Book._block(number), stakes), task, 3)).steps) for number in (5, 6)]
+        assert len(orders[0]) == 38
+        assert orders[0] == orders[1]
+        other = replace(task, request=replace(REQUEST, request_id=Bytes32(b"\x01" * 32)))
+        assert list((await draws.draw(Basis(Book._block(5), stakes), other, 3)).steps) != orders[0]
 
 
 class TestBasis:
