@@ -1,6 +1,9 @@
 """Splitting an engine's stream: what passes on, what is held, whatever the borders."""
 
+import json
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import orjson
 import pytest
@@ -8,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.client.delivery import Meter
-from node.core.errors import EngineFailed
-from node.services.answer import Answer, parse_events
+from node.core.assembly import Assembler
+from node.core.errors import BadRequest, EngineFailed
+from node.services.answer import Answer
+from node.services.events import frame_of, parse_events, read_events
 from node.services.sse import MAX_EVENT_BYTES, EventSplitter, comment, data_event, parse_event
 
 ROLE = data_event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
@@ -181,3 +186,100 @@ def test_meter__line_ends_of_both_kinds_at_once__end_an_event_where_a_node_ends_
     assert payer.feed(mixed) == mixed
     assert payer.assembler.choices()[0].content == 'a "choices":[] [DONE]'
     assert passed == ROLE + HELLO
+
+
+ODD = [
+    ROLE,
+    STOP,
+    b": a comment\n\n",
+    b'data: {"x":"y"}\n\n',
+    b"event: x\n" + HELLO,
+    HELLO.replace(b'"index"', b'"\\u0069ndex"'),
+]
+PIECES = st.text(st.sampled_from('ab "\\\n\t{}[],:é€😀\ud83d\x7f')) | st.text(max_size=6)
+
+
+def usual(text: bytes, other: bytes = b"x", more: bytes = b"") -> bytes:
+    """An event as engines send them; its text and another string are put in as they are."""
+    choices = b'[{"index":0,"delta":{"content":"' + text + b'"},"finish_reason":null}]'
+    return b'data: {"id":"1","other":"' + other + b'","choices":' + choices + more + b"}\n\n"
+
+
+def read(chunks: Callable[[], Iterable[Mapping[str, Any]]]) -> object:
+    """What becomes of them, a refusal included."""
+    assembler = Assembler()
+    try:
+        for chunk in chunks():
+            assembler.feed(chunk)
+    except (BadRequest, EngineFailed) as exc:
+        return type(exc)
+    return assembler.choices(), assembler.is_finished, assembler.usage, assembler.error
+
+
+def read_one_by_one(events: list[bytes]) -> object:
+    return read(lambda: [chunk for event in events for chunk in parse_events(event)])
+
+
+@given(
+    st.lists(PIECES, max_size=30),
+    st.sampled_from([b"", b"fp%d", b"\\n%d", b"\xc3\xa9%d"]),
+    st.sampled_from([True, False]),
+    st.lists(st.tuples(st.integers(0, 90), st.sampled_from(ODD)), max_size=4),
+)
+def test_read_events__usual_and_odd_ones_mixed__as_read_one_by_one(
+    texts: list[str], other: bytes, is_ascii: object, odd: list[tuple[int, bytes]]
+) -> None:
+    raw = [json.dumps(text, ensure_ascii=bool(is_ascii))[1:-1].encode("utf-8", "surrogatepass") for text in texts]
+    events = [usual(text, other.replace(b"%d", b"%02d" % place)) for place, text in enumerate([b"ab"] * 60 + raw)]
+    for place, event in odd:
+        events.insert(place, event)
+    assert read(lambda: read_events(b"".join(events))) == read_one_by_one(events)
+
+
+@pytest.mark.parametrize("other", [b"x", b"%03d"])
+def test_frame_of__usual_events__is_found(other: bytes) -> None:
+    events = [usual(b"ab", other.replace(b"%03d", b"%03d" % number)) for number in range(60)]
+    assert frame_of(b"".join(events)) is not None
+    assert len(list(read_events(b"".join(events)))) == 1
+
+
+A, B = usual(b"a"), usual(b"b")
+SHIFTED = b',"extra":{"content":"a"}'
+
+
+def numbered(*odd: bytes) -> list[bytes]:
+    """Another string varies in these, and it is more than it seems in the odd ones."""
+    return [usual(b"a", b"%02d" % number) for number in range(60)] + [*odd, A]
+
+
+def keyed(more: bytes) -> list[bytes]:
+    """What varies is a name, and in the last event one that matters."""
+    names = [b"key%02d" % number for number in range(60)] + [b"usage"]
+    return [A.replace(b'"other":"x"', more + b',"' + name + b'":{"completion_tokens":7}') for name in names]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [usual(b"t", b"x", SHIFTED)] * 60 + [usual(b"t", b"x", SHIFTED.replace(b"a", b"b"))],
+        keyed(b'"z":0'),
+        keyed(b'"z":"wwwserve-other"'),
+        keyed(b'"z":"\\u0077wwserve-other"'),
+        [A] * 60 + [A.replace(b'"content":"a"', b'"content":"')],
+        [A] * 60 + [usual(b"a\\"), usual(b","), A],
+        [A] * 60 + [usual(b'a","'), A],
+        [A] * 60 + [usual(b'a","b":"'), usual(b'"}}],"x":[{"y":{"z":"'), A],
+        [A] * 60 + [usual(b"\xc3"), usual(b"\xa9"), A],
+        [A] * 60 + [usual(b"\\ud83d"), usual(b"\\ude00"), A],
+        [A] * 60 + [usual(b"a\nb"), A],
+        numbered(usual(b"b", b"a\\"), usual(b"c", b"nb")),
+        numbered(usual(b"b", b"\x01\x02")),
+        numbered(usual(b"b", b"e\xc3"), usual(b"c", b"\xa9e")),
+        numbered(usual(b"b", b'",'), usual(b"c", b'":')),
+        [A] * 60 + [A.replace(b'"finish_reason":null', b'"finish_reason":"stop"'), B],
+        [usual(b"a", b"x", b',"usage":{"completion_tokens":1}')] * 60,
+        [usual(b"a", b"x", b',"error":null')] * 60,
+    ],
+)
+def test_read_events__events_made_to_look_usual__as_read_one_by_one(events: list[bytes]) -> None:
+    assert read(lambda: read_events(b"".join(events))) == read_one_by_one(events)

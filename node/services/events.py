@@ -1,0 +1,198 @@
+"""Whole events of a stream as JSON objects, in as few parses as possible; each means what it means to the payer.
+
+An engine writes the same bytes around every piece of text, so most of a stream is never parsed event by event: two
+neighbouring events show those bytes, and the parser says, of an event with marks in the two places that vary, that each
+is the inside of a string and which one. An event that differs in anything else is parsed by itself.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import ne
+from typing import Any
+
+import orjson
+
+from node.core.assembly import event_of
+from node.core.errors import EngineFailed
+from node.core.records import record
+
+Chunk = Mapping[str, Any]
+MANY_BYTES = 4_096
+"""A shorter block is parsed at once: its frame would cost as much."""
+_END = b"\n\n"
+_DATA = b"data: "
+_NEXT = _END + _DATA
+_CONTENT = b'"content":"'
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_MARK, _OTHER_MARK, _TEXT_MARK = b"wwwserve-", "wwwserve-other", "wwwserve-text"
+
+
+@record
+class Frame:
+    """An event that only adds text: `head`, `size` bytes of another string that varies, `middle`, the text, `tail`.
+
+    Where nothing but the text varies, `size` is 0 and `middle` empty.
+    """
+
+    head: bytes
+    size: int
+    middle: bytes
+    tail: bytes
+
+
+def read_events(block: bytes) -> Iterable[Chunk]:
+    """The JSON objects of whole events, in order; neighbours that only add text come as one.
+
+    Raises EngineFailed for data that is not one object an event: the payer refuses it too.
+    """
+    frame = frame_of(block) if len(block) >= MANY_BYTES else None
+    try:
+        chunks = parse_events(block) if frame is None else _read_framed(block, frame)
+    except orjson.JSONDecodeError:  # bytes that no JSON string may hold
+        chunks = parse_events(block)
+    return _merged(chunks)
+
+
+def _read_framed(block: bytes, frame: Frame) -> list[Chunk]:
+    """Where nothing between a frame's own bytes can end a string, an event can be nothing else."""
+    head, middle, tail = frame.head, frame.middle, frame.tail
+    others_at, others_end = len(head), len(head) + frame.size
+    at, end = others_end + len(middle), -len(tail)
+    chunks, odd, run, others = list[Chunk](), list[bytes](), list[bytes](), list[bytes]()
+    for event in block.split(_END):
+        other, text = event[others_at:others_end], event[at:end]
+        if b"".join((head, other, middle, text, tail)) == event and _QUOTE not in text:
+            if odd:
+                chunks += parse_events(_END.join(odd))
+                odd = []
+            run.append(text)
+            others.append(other)
+        else:
+            chunks += _texts(run)
+            run = []
+            odd.append(event)
+    chunks += [*_texts(run), *parse_events(_END.join(odd))]
+    return chunks if _are_strings(others) else parse_events(block)
+
+
+def _texts(run: Sequence[bytes]) -> list[Chunk]:
+    """The insides of JSON strings, none with a quote, as the text of one event.
+
+    Raises JSONDecodeError if one is no such thing: a text that ends amid an escape leaves the last string open.
+    """
+    if not run:
+        return []
+    inside = b"".join(run)
+    if not _is_plain(inside):
+        inside = b'","'.join(run)
+    return [_content_chunk(orjson.loads(b'["' + inside + b'"]'))]
+
+
+def _are_strings(insides: Sequence[bytes]) -> bool:
+    """Whether each is the inside of a JSON string; no if it is hard to say."""
+    inside = b"".join(insides)
+    try:
+        orjson.loads(b'"' + inside + b'"')
+    except orjson.JSONDecodeError:
+        return False
+    return _is_plain(inside)
+
+
+def _is_plain(inside: bytes) -> bool:
+    """Whether no cut through it can fall amid a letter or an escape."""
+    return inside.isascii() and _BACKSLASH not in inside
+
+
+def frame_of(block: bytes) -> Frame | None:
+    """What two neighbours amid a block have in common; None where they are no such events, or may be others."""
+    one, _, rest = block[block.find(_END, len(block) // 2) + len(_END) :].partition(_END)
+    before, mark, after = one.rpartition(_CONTENT)
+    strings = before.split(b'"')
+    others = rest.partition(_END)[0].rpartition(_CONTENT)[0].split(b'"')
+    varies = list(map(ne, strings, others))
+    if not mark or sum(varies) > 1:
+        return None
+    tail = after[after.find(b'"') :]
+    frame = Frame(before + mark, 0, b"", tail)
+    if any(varies):
+        place = varies.index(True)
+        middle = b'"'.join([b"", *strings[place + 1 :]]) + mark
+        frame = Frame(b'"'.join([*strings[:place], b""]), len(strings[place]), middle, tail)
+    return frame if _is_sure(frame) else None
+
+
+def _is_sure(frame: Frame) -> bool:
+    """Whether marks in a frame's places come out as its text and as a string beside the choices.
+
+    Where the frame has neither escapes nor such marks itself, a string that is a mark came from the mark's place.
+    """
+    other = _OTHER_MARK.encode() + frame.middle if frame.middle else b""
+    event = frame.head + other + _TEXT_MARK.encode() + frame.tail
+    if not event.startswith(_DATA) or b"\\" in event or event.count(_MARK) != (2 if frame.middle else 1):
+        return False
+    try:
+        chunk = orjson.loads(event[len(_DATA) :])
+    except orjson.JSONDecodeError:
+        return False
+    is_placed = isinstance(chunk, dict) and (not frame.middle or _OTHER_MARK in chunk.values())
+    return is_placed and _plain_text(chunk) == _TEXT_MARK
+
+
+def parse_events(block: bytes) -> list[Chunk]:
+    """The JSON objects of whole events. One parse for a regular block; else as the payer reads them.
+
+    Raises EngineFailed for data that is not one object an event: the payer refuses it too. (Pieces of one array, spread
+    over events, would parse here as a whole.)
+    """
+    if block.startswith(b"data: "):
+        regular = block[6:].rstrip()
+        try:
+            events = orjson.loads(b"[" + regular.replace(_NEXT, b",") + b"]")
+        except orjson.JSONDecodeError:
+            events = list[Any]()
+        if len(events) == regular.count(_NEXT) + 1 and set(map(type, events)) == {dict}:
+            return events  # type: ignore[no-any-return]
+    return [fields for event in block.split(b"\n\n") if (fields := _chunk_of(event)) is not None]
+
+
+def _chunk_of(raw: bytes) -> Chunk | None:
+    event = event_of(raw)
+    chunk = event.chunk()
+    if chunk is None and event.data is not None and not event.is_done:
+        raise EngineFailed("an event of the engine's answer is not one JSON object")
+    return chunk
+
+
+def _merged(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Runs of chunks that only add content to the one choice, as one chunk: most of a stream is such runs."""
+    run: list[str] = []
+    for chunk in chunks:
+        text = _plain_text(chunk)
+        if text is not None:
+            run.append(text)
+            continue
+        if run:
+            yield _content_chunk(run)
+            run = []
+        yield chunk
+    if run:
+        yield _content_chunk(run)
+
+
+def _plain_text(chunk: Chunk) -> str | None:
+    """The content of a chunk that has nothing else to say; None for any other chunk."""
+    if chunk.get("usage") is not None or "error" in chunk:
+        return None
+    try:
+        (choice,) = chunk["choices"]
+        delta = choice["delta"]
+        if len(delta) == 1 and choice["index"] == 0 and choice["finish_reason"] is None and "text" not in choice:
+            text = delta["content"]
+            # `false` and 0.0 equal 0 too, and are no index to the payer
+            return text if type(text) is str and type(choice["index"]) is int else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return None
+
+
+def _content_chunk(run: list[str]) -> Chunk:
+    return {"choices": [{"index": 0, "delta": {"content": "".join(run)}, "finish_reason": None}]}
