@@ -92,7 +92,8 @@ class LikelihoodJudge:
         """See ports.judging.Judge."""
         own = await self._own(case)
         # The reference's window is not endless.
-        scores = await self._scores(case, [text[:MOST_SHOWN] for text in (case.first, case.second, *own)])
+        texts = [likelihood.unmarked(text[:MOST_SHOWN]) for text in (case.first, case.second, *own)]
+        scores = await self._scores(case, texts)
         return likelihood.nearer(scores[0], scores[1], scores[2:], self.margin)
 
     async def _own(self, case: Case) -> list[str]:
