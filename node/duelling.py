@@ -103,6 +103,8 @@ def add_duels(
     seeds = Seeds(shared, parts.signer, parts.market.domain, rate)
     dispatching = _dispatching(seeds, (network, routed), (course, canaries))
     ratings.dispatches = dispatching is not None
+    if dispatching is not None:
+        dispatching.shown = ratings.note_shown
     judge = _judge_of(settings, stack)
     judging = None
     if judge is not None:

@@ -7,7 +7,7 @@ A duel is durable from the moment both answers are there; before that nothing is
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
 from node.core.answers import SignedAnswer
@@ -51,6 +51,8 @@ class Duelling:
     membership: Membership
     course: Course
     canaries: Canaries | None = None
+    shown: Callable[[Address, bool], None] = lambda _executor, _is_shown: None
+    """Told whether an executor's answer that was due for a duel could be shown to judges."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Due duels that were not held, by the reason."""
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
@@ -60,9 +62,7 @@ class Duelling:
         if bargain.purchase.flags & Flag.NO_DUEL or bargain.answer.answer.payer != self.parts.me:
             return
         if len(self._busy) >= MOST_AT_ONCE:
-            log.warning(
-                "request %s is not duelled: too many second answers under way", bargain.receipt.request_id.hex()
-            )
+            log.warning("request %s is not duelled: too many under way", bargain.receipt.request_id.hex())
             return
         task = asyncio.get_running_loop().create_task(self._consider(bargain))
         self._busy.add(task)
@@ -126,10 +126,19 @@ class Duelling:
         if await self.parts.chain.read_balance(self.parts.me) < (await self.parts.rules()).bond:
             return "the court's balance does not cover the bond"
         try:
-            await asyncio.to_thread(_choices_of, bargain)
+            await self._check_shown(bargain)
         except EngineFailed as exc:
             return exc.message
         return ""
+
+    async def _check_shown(self, bargain: Bargain) -> None:
+        """Raises EngineFailed for an answer that no judge could be shown; routing hears of either."""
+        is_shown = False
+        try:
+            await asyncio.to_thread(_choices_of, bargain)
+            is_shown = True
+        finally:
+            self.shown(bargain.answer.answer.executor, is_shown)
 
     async def _second(self, bargain: Bargain, seed: Bytes32, epoch: int) -> tuple[Bargain, int] | None:
         """The answer of the first drawn who serves, with the number of its draw."""
@@ -174,7 +183,7 @@ class Duelling:
             while await exchange.read():
                 pass
             if exchange.bargain is not None:
-                await asyncio.to_thread(_choices_of, exchange.bargain)
+                await self._check_shown(exchange.bargain)
             return exchange.bargain
         finally:
             exchange.cancel()

@@ -25,16 +25,18 @@ from node.core.evidence import evidence_from
 from node.core.judging.canary import Care, Tally, ballots, canary_verdict, next_tally
 from node.core.judging.case import Case, Judgement
 from node.core.judging.exact import question_key
+from node.core.quality import MOST, Topic
 from node.core.ratings import Sprt
 from node.core.types import ZERO32, Address, Amount, Bytes32
 from node.core.wire import hex_of
 from node.duelling import add_duels, duel_jobs, probe_questions
 from node.ports.routing import Purchase
 from node.services.duel_canaries import Canaries
+from node.services.duel_ratings import MOST_UNSHOWN
 from node.services.judging import CHAT
 from node.settings import load_settings
 from tests.duels import court_lab
-from tests.duels.court_lab import MODEL, CourtLab, LabNode, MemoryStore, ready
+from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, MemoryStore, ready
 
 QUESTION = "What is 2 + 2?"
 KNOWN = {question_key(f"user: {QUESTION}"): ("number", "4")}
@@ -244,10 +246,8 @@ def test_probes__ask_known_questions_too(tmp_path: Path) -> None:
         probe_questions(SimpleNamespace(canaries=None, probe_questions=tmp_path / "none"))  # type: ignore[arg-type]
 
 
-async def test_node__with_known_questions__counts_canaries_by_them(sums: CourtLab, tmp_path: Path) -> None:
-    known = tmp_path / "known.json"
-    known.write_text(json.dumps([{"question": QUESTION, "kind": "number", "answer": "4"}]))
-    settings = load_settings({"duels": True, "canaries": str(known), "payee": "0x" + "ab" * 20, **FILES}, {})
+def node_parts(sums: CourtLab) -> tuple[Any, Any]:
+    """What app.py has built before duels, of the lab's dispatcher."""
     node = sums.dispatcher
     market = SimpleNamespace(payee=node.me, domain=sums.world.chain.domain)
     parts: Any = SimpleNamespace(market=market, signer=node.signer, recover=recover, clock=sums.clock)
@@ -255,6 +255,14 @@ async def test_node__with_known_questions__counts_canaries_by_them(sums: CourtLa
     chain = SimpleNamespace(deployment=deployment, duels=Interface.of(load_artifact("Duels")))
     books = SimpleNamespace(chain=sums, duels=node.store, outbox=sums)
     basis: Any = SimpleNamespace(chain=chain, books=books, gas_key=node.signer)
+    return parts, basis
+
+
+async def test_node__with_known_questions__counts_canaries_by_them(sums: CourtLab, tmp_path: Path) -> None:
+    known = tmp_path / "known.json"
+    known.write_text(json.dumps([{"question": QUESTION, "kind": "number", "answer": "4"}]))
+    settings = load_settings({"duels": True, "canaries": str(known), "payee": "0x" + "ab" * 20, **FILES}, {})
+    parts, basis = node_parts(sums)
     network: Any = SimpleNamespace(membership=sums, peers=sums)
     async with AsyncExitStack() as stack:
         duelled = add_duels(settings, parts, basis, (network, None), stack)
@@ -262,3 +270,20 @@ async def test_node__with_known_questions__counts_canaries_by_them(sums: CourtLa
     assert duelled.services.canaries.known == KNOWN
     assert "canaries" in [job.name for job in duel_jobs(duelled, settings)]
     assert duelled.probes is None, "a node that buys nothing probes nobody"
+
+
+async def test_node__dispatching__its_routing_hears_of_answers_that_no_judge_could_be_shown(sums: CourtLab) -> None:
+    evader = sums.nodes[1].me
+    settings = load_settings({"duels": True, "duel_rate_per_mille": 50, "payee": "0x" + "ab" * 20, **FILES}, {})
+    parts, basis = node_parts(sums)
+    router: Any = SimpleNamespace(quality=None)
+    market = SimpleNamespace(payer=SimpleNamespace(address=sums.dispatcher.me), watch=lambda _: None)
+    routed: Any = SimpleNamespace(services=SimpleNamespace(router=router), market=market)
+    async with AsyncExitStack() as stack:
+        network: Any = SimpleNamespace(membership=sums, peers=sums)
+        duelled = add_duels(settings, parts, basis, (network, routed), stack)
+    assert duelled is not None
+    assert duelled.dispatching is not None
+    for _ in range(MOST_UNSHOWN):
+        duelled.dispatching.shown(evader, False)
+    assert router.quality(evader, Topic(MODEL_ID, 0), 0.3) == MOST

@@ -13,13 +13,14 @@ from node.audit.rpc import Rpc
 from node.audit.verify import Scope, verify
 from node.audit.web import Web
 from node.core.choices import Choice, canonical_json
+from node.core.duel_chain import Weighed
 from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
 from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
 from node.core.hashing import keccak
 from node.core.judging.case import Case, Judgement
-from node.core.quality import SIZE_NAMES, SIZES, Topic
+from node.core.quality import MOST, SIZE_NAMES, SIZES, Topic
 from node.core.ratings import Finding
 from node.core.types import Address, Amount, Flag, Seconds
 from node.core.wire import hex_of
@@ -27,6 +28,7 @@ from node.ports.duels import SeedOnChain
 from node.ports.routing import Bargain
 from node.services.duel import BYTES_A_TOKEN, SLACK_BYTES, _choices_of
 from node.services.duel_evidence import MOST_LETTERS
+from node.services.duel_ratings import MOST_UNSHOWN, Ratings
 from node.services.judging import CHAT
 from node.services.probes import Probe, Probes
 from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, ready
@@ -200,6 +202,38 @@ async def test_second__either_answer_too_long_for_its_tokens__is_not_duelled(mon
     await lab.dispatcher.duelling.settle()
     assert lab.bought
     assert not lab.dispatcher.store.cases
+
+
+async def test_shown__answers_above_the_bound_in_a_row__count_as_convicted_until_one_can_be_shown() -> None:
+    """Else who pads every answer would never be duelled, and be routed to as a newcomer for ever."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    ratings, duelling, evader = Ratings(lab), lab.dispatcher.duelling, lab.nodes[1].me  # type: ignore[arg-type]
+    duelling.shown = ratings.note_shown
+    bargain = await lab.offload(lab.nodes[1])
+    text = "a" * (BYTES_A_TOKEN * 12 + SLACK_BYTES)
+    raw = json.dumps({"choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}).encode()
+    long, topic = shown_as(lab, bargain, raw, text), Topic(MODEL_ID, 0)
+    factors = []
+    for one in (long, long, bargain, long, long, long, bargain):
+        duelling.note(one)
+        await duelling.settle()
+        factors.append(ratings.factor(evader, topic, 0.3))
+    assert factors == [1.0] * 5 + [MOST, 1.0]
+    for _ in range(MOST_UNSHOWN):
+        ratings.note_shown(evader, False)
+    assert (ratings.factor(evader, topic, 0.0), ratings.factor(lab.nodes[2].me, topic, 0.3)) == (1.0, 1.0)
+
+
+async def test_second__answers_above_the_bound__are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    seen: list[tuple[Address, bool]] = []
+    bargain = await lab.offload(lab.nodes[1])
+    lab.dispatcher.duelling.shown = lambda executor, is_shown: seen.append((executor, is_shown))
+    monkeypatch.setattr("node.services.duel.SLACK_BYTES", -(10**6))
+    await lab.dispatcher.duelling._buy(bargain, Weighed(lab.nodes[2].me, lab.nodes[2].me, 1))
+    assert seen == [(lab.nodes[2].me, False)]
 
 
 async def test_second__nobody_else_serves_the_model__no_duel() -> None:
