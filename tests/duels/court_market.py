@@ -42,6 +42,7 @@ class CourtMarket(NetMarket):
     executors: dict[str, str] = field(default_factory=dict)
     judges: tuple[str, ...] = ()
     times: CourtTimes = CourtTimes()
+    policy: str = ALONE
     rates: dict[str, int] = field(default_factory=lambda: {DISPATCHER: 1000})
 
     def run(self, title: str, script: str, *arguments: object) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class CourtMarket(NetMarket):
         self.begin()
         for name in (*self.rates, *self.executors, *self.judges):
             url = self.executors.get(name, "")
-            self.add_net_provider(NodeWish(name, slots=8 if url else 0, policy=ALONE, engine_url=url))
+            self.add_net_provider(NodeWish(name, slots=8 if url else 0, policy=self.policy, engine_url=url))
         for provider in self.providers:
             self.court(provider, "enroll", "--delegate", provider.operator.address)
         for name in self.rates:

@@ -21,7 +21,7 @@ from node.cli.devmarket.market import ROOT, MarketPlan
 from node.cli.devmarket.processes import Processes, answers_ok, free_port, wait_until
 from node.cli.engine import installed
 from node.core.hashing import keccak
-from tests.duels.court_market import DISPATCHER, CourtMarket, CourtTimes
+from tests.duels.court_market import ALONE, DISPATCHER, CourtMarket, CourtTimes
 from tests.net.figures import machine, write_figure
 from tests.net.proxy import Proxy
 
@@ -64,9 +64,8 @@ class Run:
         return int(self.market.chain.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     async def ask(self, number: int) -> bool:
-        """One user's request, answered first by the executor whose turn it is."""
+        """One user's request, answered first by the executor that is drawn first."""
         client = self.market.client
-        owner = self.market.provider(list(EXECUTORS)[number % len(EXECUTORS)]).owner
         topic = TOPICS[number % len(TOPICS)]
         body = {
             "model": self.market.plan.model,
@@ -74,7 +73,6 @@ class Run:
             "max_tokens": self.args.tokens,
             "temperature": 0.7,
             "stream": True,
-            "wwwserve": {"providers": [owner]},
         }
         headers = {"authorization": f"Bearer {client.api_key}"}
         async with httpx.AsyncClient(trust_env=False, timeout=REQUEST_SECONDS) as http:
@@ -143,6 +141,7 @@ async def main_run(args: argparse.Namespace) -> dict[str, Any]:
             executors=engines,
             judges=JUDGES,
             times=CourtTimes(epoch=args.epoch, commit=args.commit, reveal=args.reveal),
+            policy=ALONE + "candidates = 1\n",
         )
         run = Run(args, market)
         try:
