@@ -13,7 +13,7 @@ import httptools
 from node.core.errors import EngineFailed
 
 HIGH_WATER = 256 * 1024
-"""Unread body bytes at which reading stops; it starts again when they are taken."""
+"""Unread bytes at which reading stops; it starts again when they are taken."""
 MAX_HEADER_BYTES = 64 * 1024
 """An engine's response head above this is not HTTP we want."""
 
@@ -30,11 +30,14 @@ class Connection(asyncio.Protocol):
         self._listener: Callable[[], object] | None = None
         self._is_paused = False
         self.is_closed = False
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append
+        """What the parser calls for each chunk: a method of ours would be most of the cost of one."""
         self._parser = httptools.HttpResponseParser(self)
         self._begin()
 
     def _begin(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts.clear()
         self._size = 0
         self._idle_size = 0
         self._until_eof = True
@@ -79,7 +82,7 @@ class Connection(asyncio.Protocol):
             self._raise_failure()
             return None
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
+        self._parts.clear()
         self._size = 0
         if self._is_paused and self._transport is not None:
             self._is_paused = False
@@ -162,12 +165,14 @@ class Connection(asyncio.Protocol):
         if self.is_complete:
             self.abort("the engine sent more than its answer")
             return
-        self._idle_size += len(data)
+        unread = len(self._parts)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort("the engine does not speak HTTP/1.1")
             return
+        self._size += len(data)
+        self._idle_size = 0 if len(self._parts) > unread else self._idle_size + len(data)
         if self._idle_size > MAX_HEADER_BYTES:
             self.abort("the engine's response has too large a head or trailer")
             return
@@ -205,12 +210,6 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= 200:
             self.status = status
-
-    def on_body(self, data: bytes) -> None:
-        """Collect; the reader takes all at once."""
-        self._idle_size = 0
-        self._parts.append(data)
-        self._size += len(data)
 
     def on_message_complete(self) -> None:
         """The body's proper end (not called for an answer without length)."""
