@@ -10,22 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
-from node.core.answers import SignedAnswer
-from node.core.assembly import json_object
-from node.core.choices import canonical_json
-from node.core.duel_chain import MOST_ATTEMPTS, Weighed, draw_opponent, duel_id
+from node.core.duel_chain import MOST_ATTEMPTS, Weighed, draw_opponent
 from node.core.duel_facts import CourtFacts, DuelState
 from node.core.duels import is_duel
 from node.core.errors import EngineFailed, WwwserveError
-from node.core.evidence import Evidence, Exhibit
 from node.core.facts import Cursor
 from node.core.hashing import keccak
 from node.core.types import Address, Bytes32, Flag, Seconds
 from node.ports.duels import KeptCase
 from node.ports.network import Membership
 from node.ports.routing import Bargain, PeerMarket, PeerSellers, Purchase, Twin
-from node.services.answer import Answer
 from node.services.duel_canaries import Canaries
+from node.services.duel_cases import case_of, choices_of
 from node.services.duel_course import Course
 from node.services.duel_parts import DuelParts
 from node.services.duel_seeds import Seeds
@@ -33,9 +29,9 @@ from node.services.duel_seeds import Seeds
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 32
 """Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
-BYTES_A_TOKEN, SLACK_BYTES = 64, 64 * 1024
-"""An answer with more bytes than that is not duelled: judges could not fetch it, which costs the dispatcher's bond."""
 START_SECONDS, IDLE_SECONDS = 60.0, 30.0
+AFTER_SECONDS = 0.1
+"""Between an answer and the look at it: the user's last event and receipt go first, as do their two commits."""
 LAST_PART = 16
 """In this part of an epoch no duel is opened any more."""
 
@@ -53,6 +49,7 @@ class Duelling:
     canaries: Canaries | None = None
     shown: Callable[[Address, bool], None] = lambda _executor, _is_shown: None
     """Told whether an executor's answer that was due for a duel could be shown to judges."""
+    after_seconds: float = AFTER_SECONDS
     skipped: Counter[str] = field(default_factory=Counter)
     """Due duels that were not held, by the reason."""
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
@@ -91,6 +88,7 @@ class Duelling:
     # ---- from an answer to a case ----
 
     async def _consider(self, bargain: Bargain) -> None:
+        await asyncio.sleep(self.after_seconds)
         try:
             await self._duel(bargain)
         except WwwserveError as exc:
@@ -111,7 +109,7 @@ class Duelling:
             self.skipped[reason := reason or "nobody else serves it"] += 1
             log.warning("request %s is not duelled: %s", answer.request_id.hex(), reason)
             return
-        case = await asyncio.to_thread(_case_of, bargain, found, epoch, Seconds(int(self.parts.clock.now())))
+        case = await asyncio.to_thread(case_of, bargain, found, epoch, Seconds(int(self.parts.clock.now())))
         await self.parts.store.keep_case(case)
         if self.canaries is not None:
             await self.canaries.note(case)
@@ -135,7 +133,7 @@ class Duelling:
         """Raises EngineFailed for an answer that no judge could be shown; routing hears of either."""
         is_shown = False
         try:
-            await asyncio.to_thread(_choices_of, bargain)
+            await asyncio.to_thread(choices_of, bargain)
             is_shown = True
         finally:
             self.shown(bargain.answer.answer.executor, is_shown)
@@ -228,27 +226,3 @@ def _controller(court: CourtFacts, provider: Address) -> Address:
 def _has_judges(snapshot: Sequence[Weighed], parties: Container[Address]) -> bool:
     """Whether anybody could sit who is none of the parties'."""
     return any(one.weight and one.controller not in parties for one in snapshot)
-
-
-def _case_of(first: Bargain, found: tuple[Bargain, int], epoch: int, now: Seconds) -> KeptCase:
-    second, attempt = found
-    exhibits = [Exhibit(one.answer, _choices_of(one)) for one in (first, second)]
-    evidence = Evidence(first.purchase.path, first.salt, first.body, exhibits[0], exhibits[1])
-    duel = duel_id(first.answer.answer.payer, first.receipt.request_id)
-    sides: tuple[SignedAnswer, SignedAnswer] = (first.answer, second.answer)
-    return KeptCase(duel, epoch, attempt, first.receipt.charge, *sides, evidence.document(), now)
-
-
-def _choices_of(bargain: Bargain) -> bytes:
-    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are others, or too many."""
-    answer = Answer()
-    if bargain.raw.lstrip().startswith(b"{"):
-        answer.add_body(json_object(bargain.raw) or {})
-    else:
-        answer.add_events(bargain.raw)
-    choices = canonical_json(answer.choices())
-    if len(choices) > BYTES_A_TOKEN * bargain.receipt.completion_tokens + SLACK_BYTES:
-        raise EngineFailed("the answer is too long for its tokens")
-    if keccak(bargain.salt + choices) != bargain.answer.answer.response_hash:
-        raise EngineFailed("the kept bytes are not the answer that was signed")
-    return choices

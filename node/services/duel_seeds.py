@@ -4,7 +4,7 @@ A seed follows from the operator key, so that a lost database costs no slash; it
 key is another one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.core.duel_chain import seed_commitment
 from node.core.hashing import Domain, keccak, word
@@ -23,6 +23,8 @@ class Seeds:
     signer: Signer
     domain: Domain
     rate: int
+    _current: dict[int, tuple[Bytes32, int]] = field(default_factory=dict)
+    """Of the epoch asked for last: what was committed to it cannot change any more, and each offload asks."""
 
     async def attend(self) -> None:
         """`run` by the books' clock, for a node that dispatches nothing. Raises as `run` does."""
@@ -42,10 +44,12 @@ class Seeds:
             await self._reveal(epoch - 1, Seconds(now - passed + rules.epoch // 2))
 
     async def of_epoch(self, epoch: int) -> tuple[Bytes32, int] | None:
-        """(seed, rate) of an epoch that this node committed to."""
-        rate = (await self.parts.chain.read_seed(self.parts.me, epoch)).rate_per_mille
-        seed = await self.parts.store.load_seed(epoch) if rate else None
-        return None if seed is None else (seed, rate)
+        """(seed, rate) of an epoch that has begun and that this node committed to."""
+        if epoch not in self._current:
+            rate = (await self.parts.chain.read_seed(self.parts.me, epoch)).rate_per_mille
+            seed = await self.parts.store.load_seed(epoch) if rate else None
+            self._current = {} if seed is None else {epoch: (seed, rate)}
+        return self._current.get(epoch)
 
     async def _commit(self, epoch: int, until: Seconds) -> None:
         if (await self.parts.chain.read_seed(self.parts.me, epoch)).rate_per_mille:

@@ -199,7 +199,7 @@ class LabNode:
         identity = Identity(self.me, self.signer, recover, lab.world.chain.domain, lab.clock)
         course = Course(self.parts)
         seeds = Seeds(self.parts, self.signer, lab.world.chain.domain, self.rate)
-        self.duelling = Duelling(self.parts, seeds, lab, lab, lab, course)  # type: ignore[arg-type]
+        self.duelling = Duelling(self.parts, seeds, lab, lab, lab, course, after_seconds=0.0)  # type: ignore[arg-type]
         reader = EvidenceReader(self.parts, identity, lab, lab, SealedBox)  # type: ignore[arg-type]
         self.judging = Judging(self.parts, LikelihoodJudge(self.reference, "reference"), reader, course, lab.dice)
         self.desk = EvidenceDesk(self.parts, identity, seal)

@@ -18,6 +18,7 @@ from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
 from node.core.evidence import EVIDENCE_SECONDS, EvidenceWish, case_from, evidence_from
+from node.core.facts import Cursor
 from node.core.hashing import keccak
 from node.core.judging.case import Case, Judgement
 from node.core.quality import MOST, SIZE_NAMES, SIZES, Topic
@@ -26,7 +27,7 @@ from node.core.types import Address, Amount, Flag, Seconds
 from node.core.wire import hex_of
 from node.ports.duels import SeedOnChain
 from node.ports.routing import Bargain
-from node.services.duel import BYTES_A_TOKEN, SLACK_BYTES, _choices_of
+from node.services.duel_cases import BYTES_A_TOKEN, SLACK_BYTES, choices_of
 from node.services.duel_evidence import MOST_LETTERS
 from node.services.duel_ratings import MOST_UNSHOWN, Ratings
 from node.services.judging import CHAT
@@ -118,6 +119,30 @@ async def test_second__the_drawn_one_refuses__the_next_draw_is_taken_and_counted
     assert len(lab.facts) == 4, lab.refused
 
 
+async def test_note__the_user_waits_for_the_last_event__nothing_is_looked_at_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Books and second answers may take what they want, once the first answer and its receipt are with the user."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    duelling, bargain = lab.dispatcher.duelling, await lab.offload(lab.nodes[1])
+    begun = asyncio.Event()
+    head = lab.dispatcher.parts.blocks.load_cursor
+
+    async def load_cursor() -> Cursor | None:
+        begun.set()
+        return await head()
+
+    monkeypatch.setattr(lab.dispatcher.parts.blocks, "load_cursor", load_cursor)
+    duelling.after_seconds = 0.05
+    duelling.note(bargain)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not begun.is_set()
+    await duelling.settle()
+    assert begun.is_set()
+
+
 async def test_second__first_executor_never_enrolled__is_not_bought() -> None:
     """Registered, selling, and in no court: the opening would be refused, after the second answer was paid for."""
     lab = ready(1.0, 0.0)
@@ -168,7 +193,7 @@ async def test_choices__half_a_surrogate_in_a_plain_answer__are_what_was_signed(
     await lab.next_epoch()
     bargain = await lab.offload(lab.nodes[1])
     raw = b'{"choices":[{"index":0,"message":{"content":"noise \\ud800"},"finish_reason":"stop"}]}'
-    assert b"ud800" in _choices_of(shown_as(lab, bargain, raw, "noise \ud800"))
+    assert b"ud800" in choices_of(shown_as(lab, bargain, raw, "noise \ud800"))
 
 
 @pytest.mark.parametrize("raw", [b"{", b'{"choices":[]}', b"data: nothing\n\n"])
@@ -231,7 +256,7 @@ async def test_second__answers_above_the_bound__are_told_too(monkeypatch: pytest
     seen: list[tuple[Address, bool]] = []
     bargain = await lab.offload(lab.nodes[1])
     lab.dispatcher.duelling.shown = lambda executor, is_shown: seen.append((executor, is_shown))
-    monkeypatch.setattr("node.services.duel.SLACK_BYTES", -(10**6))
+    monkeypatch.setattr("node.services.duel_cases.SLACK_BYTES", -(10**6))
     await lab.dispatcher.duelling._buy(bargain, Weighed(lab.nodes[2].me, lab.nodes[2].me, 1))
     assert seen == [(lab.nodes[2].me, False)]
 
@@ -559,6 +584,28 @@ async def test_seeds__told_once_that_it_is_revealed__is_revealed_all_the_same(mo
     assert not lies
     await lab.turn(seconds=1)
     assert (await real(lab.dispatcher.me, epoch)).is_revealed
+
+
+async def test_seeds__asked_for_each_offload_of_an_epoch__read_the_chain_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    seeds, real, asked = lab.dispatcher.duelling.seeds, lab.duels.read_seed, list[int]()
+
+    async def read_seed(dispatcher: Address, of: int) -> SeedOnChain:
+        asked.append(of)
+        return await real(dispatcher, of)
+
+    monkeypatch.setattr(lab.duels, "read_seed", read_seed)
+    now = lab.time // (await lab.duels.read_rules()).epoch
+    assert await seeds.of_epoch(now) is None
+    assert await seeds.of_epoch(now) is None
+    assert asked == [now, now], "what is not there yet, or not shown yet, is asked for again"
+    await lab.next_epoch()
+    asked.clear()
+    now = lab.time // (await lab.duels.read_rules()).epoch
+    known = await seeds.of_epoch(now)
+    assert known is not None
+    assert (await seeds.of_epoch(now), asked) == (known, [now])
+    assert known[0] == lab.dispatcher.store.seeds[now]
 
 
 async def test_seeds__the_database_lost__the_same_seed_is_made_again() -> None:

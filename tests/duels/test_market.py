@@ -14,7 +14,7 @@ from node.core.quality import SIZES, Quality, Record
 from node.core.ratings import Rating
 from node.core.types import Flag
 from node.ports.routing import Bargain, Twin
-from node.services.duel import _choices_of
+from node.services.duel_cases import choices_of
 from tests.lab.node import DOMAIN
 from tests.net.lab import Net, NodePlan, running_net, with_settings
 from tests.net.test_offload import body, buy
@@ -46,7 +46,7 @@ async def test_watch__streams_and_plain_answers__are_told_with_the_text_that_was
         answer = bargain.answer.answer
         assert answer.struct_hash() == bargain.receipt.answer_hash
         assert keccak(bargain.salt + bargain.body) == answer.request_hash
-        assert keccak(bargain.salt + _choices_of(bargain)) == answer.response_hash
+        assert keccak(bargain.salt + choices_of(bargain)) == answer.response_hash
     assert canonical_json([]) == b"[]"
 
 
