@@ -242,6 +242,7 @@ def test_duels_model__some_hundred_steps__never_differs_from_the_bytecode():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_duels_model__deep__never_differs_and_reaches_everything():
     totals.clear()
     while totals["steps"] < DEEP_STEPS:
