@@ -175,7 +175,7 @@ class Bought:
             self.cancel()
             raise EngineFailed("the peer fell silent") from None
         if part is None:
-            await self._finish(await self._result(carrier))
+            self._finish(await self._result(carrier))
             return b""
         return self._noted(part)
 
@@ -184,10 +184,12 @@ class Bought:
             self._kept.append(part)
         return part
 
-    async def _finish(self, answer: Answer) -> None:
-        """Once, at the proper end."""
-        if self._kept is not None and self.bargain is None:
-            self.bargain = await self._market.bargain_of(self._purchase, self._ask, b"".join(self._kept), answer)
+    def _finish(self, answer: Answer) -> None:
+        """Once, at the proper end; a user waits for it. What its executor gave no word for is no bargain."""
+        receipt, signed = answer.paid.receipt, answer.paid.answer
+        if self._kept is not None and self.bargain is None and signed is not None:
+            raw = b"".join(self._kept)
+            self.bargain = Bargain(self._purchase, self._ask.body, raw, receipt, signed, answer.salt)
             self._market.tell(self.bargain)
 
     def cancel(self) -> None:
@@ -269,17 +271,9 @@ class OffloadMarket:
         """Whether its bytes are wanted afterwards."""
         return self._told is not None and not purchase.flags & Flag.NO_DUEL
 
-    async def bargain_of(self, purchase: Purchase, ask: Ask, raw: bytes, answer: Answer) -> Bargain | None:
-        """A whole answer with its executor's word; None if there is none."""
-        receipt, signed = answer.paid.receipt, answer.paid.answer
-        if signed is None:
-            return None
-        held = await self.wallet.run(lambda books: books.load_purchase(receipt.key, receipt.request_id))
-        return None if held is None else Bargain(purchase, ask.body, raw, receipt, signed, held.purchase.salt)
-
-    def tell(self, bargain: Bargain | None) -> None:
+    def tell(self, bargain: Bargain) -> None:
         """Twins are the watcher's own."""
-        if bargain is not None and self._told is not None and bargain.purchase.twin is None:
+        if self._told is not None and bargain.purchase.twin is None:
             self._told(bargain)
 
     def cover_left(self, payee: Address) -> Amount:

@@ -24,7 +24,7 @@ from node.core.errors import (
     UnknownModel,
     WwwserveError,
 )
-from node.core.types import Address, Status
+from node.core.types import Address, Bytes32, Status
 
 FRESH_IDS = 3
 """New ids tried with one provider in one request: after stale terms, a new generation, a cancelled first try."""
@@ -44,11 +44,12 @@ ASK_ANOTHER = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was bought. `body` is empty for a stream: its events have been emitted."""
+    """What was bought. `body` is empty for a stream: its events have been emitted. `salt` is in its signed hashes."""
 
     body: bytes
     url: str
     paid: SignedReceipt
+    salt: Bytes32
 
 
 def buy(
@@ -84,7 +85,7 @@ def _buy_at(url: str, ask: Ask, payer: Payer, directory: Directory) -> Flow[Answ
         except FreshId as exc:
             why = str(exc)
             continue
-        return Answer(body, url, receipt)
+        return Answer(body, url, receipt, trade.purchase.salt)
     raise NextProvider(PeerFailed(f"{url} keeps refusing fresh requests ({why})"))
 
 
@@ -101,7 +102,7 @@ def _resume(ask: Ask, payer: Payer, directory: Directory, earlier: Held) -> Flow
         receipt, body = yield from exchange(trade)
     except (FreshId, NextProvider):
         return None
-    return Answer(body, trade.url, receipt)
+    return Answer(body, trade.url, receipt, trade.purchase.salt)
 
 
 def _reopen(ask: Ask, payer: Payer, directory: Directory, earlier: Held) -> Flow[Trade]:
