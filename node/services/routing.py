@@ -104,7 +104,9 @@ class PolicyRouter:
         if heard is None or heard.bid is None:
             yield False
             return
-        away = Away(purchase.member.payee, heard.bid.forecast, now)
+        # Nobody counts these answers' events: late is what should have come whole.
+        whole = heard.bid.forecast.finish_seconds(purchase.asked.max_tokens)
+        away = Away(purchase.member.payee, replace(heard.bid.forecast, start_seconds=whole), now)
         self.peers.send(away)
         try:
             yield True

@@ -13,6 +13,7 @@ import pytest_asyncio
 from node.core.duel_chain import Weighed
 from node.core.errors import PeerRefused
 from node.core.hashing import keccak
+from node.core.routing.types import Bid
 from node.core.types import Amount, Bytes32
 from node.core.wire import hex_of
 from node.ports.routing import Bargain
@@ -157,6 +158,23 @@ async def test_second__under_way__takes_its_place_in_the_standing_bid(net: Net) 
         assert sells
         assert router.peers.sent_since(other.payee, 0.0) == 1
     assert router.peers.sent_since(other.payee, 0.0) == 0
+
+
+async def test_second__under_way__looks_late_only_when_all_of_it_should_have_come(net: Net) -> None:
+    """Its events are counted by nobody: executors would lose work to others while they serve second answers."""
+    first, other = await first_and_other(net)
+    has_room(net, other)
+    router: Any = net.nodes["front"].routed.services.router
+    purchase = replace(first.purchase, member=net.membership.found[other.payee])
+    async with router.asked(purchase, first.answer.answer.model):
+        (away,) = router.peers.away[other.payee]
+        forecast = away.promise
+        bid = Bid(other.payee, Amount(1), forecast, 0, has_slot=True)
+        assert purchase.asked is not None
+        whole = 8 * forecast.token_seconds
+        assert whole > 0
+        assert router.peers.corrected(bid, away.sent_at + 0.9 * whole) == bid
+        assert router.peers.corrected(bid, away.sent_at + 9.0 + 9 * whole) != bid
 
 
 async def test_second__client_named_who_may_serve_it__is_sent_to_nobody_else(
