@@ -271,7 +271,7 @@ MARKERS = (
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|user|>", "<|end|>",
     "<s>", "</s>", "<start_of_turn>", "<end_of_turn>", "<eos>", "[INST]", "[/INST]", "[TOOL_CALLS]", "<<SYS>>",
     "<</SYS>>", "<think>", "<\uff5cUser\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
-    "<|START_OF_TURN_TOKEN|>", "<repo_name>",
+    "<|START_OF_TURN_TOKEN|>", "<repo_name>", "[gMASK]", "[UNUSED_TOKEN_146]", "]~b]", "]~!b[", "[e~[",
 )  # fmt: skip
 
 
@@ -290,7 +290,7 @@ def test_unmarked__what_honest_answers_hold__is_left(text: str) -> None:
     assert likelihood.unmarked(text) == text
 
 
-@given(st.text(alphabet="<>|[]/ASs_ \n\uff5c"))
+@given(st.text(alphabet="<>|[]/ASs_ \n\uff5c~be!1"))
 def test_unmarked__any_text__only_gains_spaces_and_once(text: str) -> None:
     made = likelihood.unmarked(text)
     assert made.replace(" ", "") == text.replace(" ", "")

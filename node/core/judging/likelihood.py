@@ -21,8 +21,8 @@ MOST_TOKENS = 256
 """Tokens of an answer that count: later ones are likelier, so all are measured over the same places."""
 MARGIN = 0.25
 """Mean log-probability a token by which one answer must be the nearer."""
-_MARKER = re.compile(r"<(?=[^\s<>]{1,64}>)|\[(?=/?[A-Z_]{3,32}\])")
-"""Where a text would begin what some tokenizer takes for one special token: `<|im_end|>`, `</s>`, `[INST]`."""
+_MARKER = re.compile(r"<(?=[^\s<>]{1,64}>)|\[(?=/?[A-Za-z]?[A-Z_]{3,32}\d{0,4}\]|e~\[)|\](?=~!?b[\[\]])")
+"""Where a text would begin what some tokenizer takes for one special token: `<|im_end|>`, `</s>`, `[INST]`, `]~b]`."""
 
 
 def unmarked(text: str) -> str:
