@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 RATINGS_SECONDS = 5.0
 SEEDS_SECONDS = 15.0
 TIDY_SECONDS = 60.0
+SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ class Duelled:
     probes: Probes | None
 
     async def close(self) -> None:
-        """Second answers under way end first: what was bought must not be forgotten for nothing."""
+        """Second answers under way end first, if soon: their executors may take ten minutes, and a node must stop."""
         if self.dispatching is not None:
-            await self.dispatching.settle()
+            await self.dispatching.settle(SETTLE_SECONDS)
 
 
 def add_duels(

@@ -29,7 +29,7 @@ EARLY, LAST = SLOTS // 2, SLOTS * 3 // 4
 """The dispatcher is asked in the first half: whoever has it by then can show it to all others before the last call."""
 MOST_ASKED = 4
 """Other judges that are asked at the last call: all of a bench. One in each slot before."""
-WISH_TYPE_HASH = keccak(b"EvidenceWish(bytes32 duelId,address judge,bytes32 sealingKey,uint64 at)")
+WISH_TYPE_HASH = keccak(b"EvidenceWish(bytes32 duelId,address judge,address holder,bytes32 sealingKey,uint64 at)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +64,21 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceWish:
-    """What a judge signs with its operator key to get the evidence. `sealing_key`: a public key made for this once."""
+    """What a judge signs with its operator key to get the evidence. `sealing_key`: a public key made for this once.
+
+    `holder` is who is asked, and could else show the wish to the others until they serve it no more (D12).
+    """
 
     duel: Bytes32
     judge: Address
+    holder: Address
     sealing_key: bytes
     at: Seconds
 
     def struct_hash(self) -> Bytes32:
         """`hashStruct(EvidenceWish)`."""
-        return keccak(WISH_TYPE_HASH + self.duel + address_word(self.judge) + keccak(self.sealing_key) + word(self.at))
+        who = address_word(self.judge) + address_word(self.holder)
+        return keccak(WISH_TYPE_HASH + self.duel + who + keccak(self.sealing_key) + word(self.at))
 
 
 def whom_to_ask(dispatcher: Address, others: Sequence[Address], slot: int, *, is_first: bool) -> list[Address]:

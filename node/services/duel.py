@@ -21,14 +21,14 @@ from node.ports.duels import KeptCase
 from node.ports.network import Membership
 from node.ports.routing import Bargain, PeerMarket, PeerSellers, Purchase, Twin
 from node.services.duel_canaries import Canaries
-from node.services.duel_cases import case_of, choices_of
+from node.services.duel_cases import can_be_shown, case_of, choices_of
 from node.services.duel_course import Course
 from node.services.duel_parts import DuelParts
 from node.services.duel_seeds import Seeds
 
 log = logging.getLogger(__name__)
 MOST_AT_ONCE = 32
-"""Second answers under way; what comes above them is not duelled (and an auditor may ask why)."""
+"""Due duels under way; what comes above them is not duelled (and an auditor may ask why)."""
 START_SECONDS, IDLE_SECONDS = 60.0, 30.0
 AFTER_SECONDS = 0.1
 """Between an answer and the look at it: the user's last event and receipt go first, as do their two commits."""
@@ -48,18 +48,16 @@ class Duelling:
     course: Course
     canaries: Canaries | None = None
     shown: Callable[[Address, bool], None] = lambda _executor, _is_shown: None
-    """Told whether an executor's answer that was due for a duel could be shown to judges."""
+    """Told whether an executor's answer that was due for a duel could be shown to judges, if one of the two could."""
     after_seconds: float = AFTER_SECONDS
     skipped: Counter[str] = field(default_factory=Counter)
     """Due duels that were not held, by the reason."""
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
+    _due: int = 0
 
     def note(self, bargain: Bargain) -> None:
         """An answer of a peer came whole. Returns at once."""
         if bargain.purchase.flags & Flag.NO_DUEL or bargain.answer.answer.payer != self.parts.me:
-            return
-        if len(self._busy) >= MOST_AT_ONCE:
-            log.warning("request %s is not duelled: too many under way", bargain.receipt.request_id.hex())
             return
         task = asyncio.get_running_loop().create_task(self._consider(bargain))
         self._busy.add(task)
@@ -80,10 +78,14 @@ class Duelling:
             if case.duel not in running and not await self._is_dropped(case, cursor) and is_free:
                 is_free = not await self._open(case)
 
-    async def settle(self) -> None:
-        """Wait for second answers under way."""
-        if self._busy:
-            await asyncio.wait(set(self._busy))
+    async def settle(self, seconds: float | None = None) -> None:
+        """Wait for second answers under way; after `seconds` give them up: nothing is at stake yet."""
+        if not self._busy:
+            return
+        _, late = await asyncio.wait(set(self._busy), timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     # ---- from an answer to a case ----
 
@@ -103,11 +105,19 @@ class Duelling:
         answer = bargain.answer.answer
         if known is None or not is_duel(known[0], answer.request_id, answer.nonce_commit, known[1]):
             return
+        self._due += 1
+        try:
+            await self._hold(bargain, known[0], epoch)
+        finally:
+            self._due -= 1
+
+    async def _hold(self, bargain: Bargain, seed: Bytes32, epoch: int) -> None:
+        """A due duel, up to its case."""
         reason = await self._hindrance(bargain)
-        found = None if reason else await self._second(bargain, known[0], epoch)
+        found = None if reason else await self._second(bargain, seed, epoch)
         if found is None:
-            self.skipped[reason := reason or "nobody else serves it"] += 1
-            log.warning("request %s is not duelled: %s", answer.request_id.hex(), reason)
+            self.skipped[reason := reason or "no two answers that judges could be shown"] += 1
+            log.warning("request %s is not duelled: %s", bargain.receipt.request_id.hex(), reason)
             return
         case = await asyncio.to_thread(case_of, bargain, found, epoch, Seconds(int(self.parts.clock.now())))
         await self.parts.store.keep_case(case)
@@ -117,6 +127,8 @@ class Duelling:
     async def _hindrance(self, bargain: Bargain) -> str:
         """Why the duel could never be opened, looked at before a second answer is paid for; empty if it can."""
         court, executor = await self.parts.book.load_court(), bargain.answer.answer.executor
+        if self._due > MOST_AT_ONCE:
+            return "too many are under way"
         if not court.place_of(self.parts.me):
             return "this node is not enrolled"
         if not court.place_of(executor):
@@ -124,19 +136,21 @@ class Duelling:
         if await self.parts.chain.read_balance(self.parts.me) < (await self.parts.rules()).bond:
             return "the court's balance does not cover the bond"
         try:
-            await self._check_shown(bargain)
+            await asyncio.to_thread(choices_of, bargain)
         except EngineFailed as exc:
             return exc.message
         return ""
 
-    async def _check_shown(self, bargain: Bargain) -> None:
-        """Raises EngineFailed for an answer that no judge could be shown; routing hears of either."""
-        is_shown = False
-        try:
-            await asyncio.to_thread(choices_of, bargain)
-            is_shown = True
-        finally:
-            self.shown(bargain.answer.answer.executor, is_shown)
+    async def _are_shown(self, both: tuple[Bargain, Bargain]) -> list[bool]:
+        """Which of two answers to one request judges can be shown; routing hears of it if one can.
+
+        If none can it is the request's doing: `logit_bias` makes any model say its longest tokens (D12).
+        """
+        are_shown = [await asyncio.to_thread(can_be_shown, one) for one in both]
+        for bargain, is_shown in zip(both, are_shown, strict=True):
+            if any(are_shown):
+                self.shown(bargain.answer.answer.executor, is_shown)
+        return are_shown
 
     async def _second(self, bargain: Bargain, seed: Bytes32, epoch: int) -> tuple[Bargain, int] | None:
         """The answer of the first drawn who serves, with the number of its draw."""
@@ -155,8 +169,13 @@ class Duelling:
             if not _has_judges(snapshot, parties | {drawn.controller}):
                 continue
             second = await self._buy(bargain, drawn)
-            if second is not None:
+            if second is None:
+                continue
+            first_fits, second_fits = await self._are_shown((bargain, second))
+            if first_fits and second_fits:
                 return second, attempt
+            if not first_fits:
+                break
         return None
 
     async def _buy(self, bargain: Bargain, drawn: Weighed) -> Bargain | None:
@@ -180,8 +199,6 @@ class Duelling:
             await exchange.start()
             while await exchange.read():
                 pass
-            if exchange.bargain is not None:
-                await self._check_shown(exchange.bargain)
             return exchange.bargain
         finally:
             exchange.cancel()

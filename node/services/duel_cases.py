@@ -12,7 +12,7 @@ from node.ports.duels import KeptCase
 from node.ports.routing import Bargain
 from node.services.answer import Answer
 
-BYTES_A_TOKEN, SLACK_BYTES = 64, 64 * 1024
+BYTES_A_TOKEN, SLACK_BYTES, MOST_BYTES = 64, 64 * 1024, 8 * 1024 * 1024
 """An answer with more bytes than that is not duelled: judges could not fetch it, which costs the dispatcher's bond."""
 
 
@@ -27,15 +27,18 @@ def case_of(first: Bargain, found: tuple[Bargain, int], epoch: int, now: Seconds
 
 
 def choices_of(bargain: Bargain) -> bytes:
-    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are others, or too many."""
+    """The canonical text that the executor signed for. Raises EngineFailed when the bytes are others."""
     answer = Answer()
     if bargain.raw.lstrip().startswith(b"{"):
         answer.add_body(json_object(bargain.raw) or {})
     else:
         answer.add_events(bargain.raw)
     choices = canonical_json(answer.choices())
-    if len(choices) > BYTES_A_TOKEN * bargain.receipt.completion_tokens + SLACK_BYTES:
-        raise EngineFailed("the answer is too long for its tokens")
     if keccak(bargain.salt + choices) != bargain.answer.answer.response_hash:
         raise EngineFailed("the kept bytes are not the answer that was signed")
     return choices
+
+
+def can_be_shown(bargain: Bargain) -> bool:
+    """Whether judges can fetch it. Raises EngineFailed as `choices_of` does."""
+    return len(choices_of(bargain)) <= min(BYTES_A_TOKEN * bargain.receipt.completion_tokens + SLACK_BYTES, MOST_BYTES)

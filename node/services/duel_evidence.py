@@ -60,7 +60,7 @@ class EvidenceDesk:
 
     async def answer(self, document: object) -> dict[str, str]:
         """Sealed evidence. Raises BadVoucher, WrongSignature, NotFound."""
-        wish, signature = _wish_from(document)
+        wish, signature = _wish_from(document, self.parts.me)
         if abs(self.identity.clock.now() - wish.at) > EVIDENCE_SECONDS:
             raise BadVoucher("this wish for evidence is too old, or ahead of our clock", field="at")
         operator = (await self.parts.blocks.load_payee(wish.judge)).operator
@@ -109,12 +109,14 @@ def _sits(judge: Address, facts: DuelFacts, court: CourtFacts) -> bool:
     return court.place_of(judge) in facts.places.values()
 
 
-def _wish_from(document: object) -> tuple[EvidenceWish, Any]:
+def _wish_from(document: object, holder: Address) -> tuple[EvidenceWish, Any]:
+    """A wish for `holder`, who reads it: one that was signed for another does not bear its signature."""
     if not isinstance(document, Mapping):
         raise BadVoucher("a wish for evidence must be a JSON object")
     wish = EvidenceWish(
         duel=Bytes32(bytes_of(document.get("duelId"), 32, "duelId")),
         judge=address_of(document.get("judge"), "judge"),
+        holder=holder,
         sealing_key=bytes_of(document.get("sealingKey"), KEY_BYTES, "sealingKey"),
         at=Seconds(uint_of(document.get("at"), 64, "at")),
     )
@@ -180,7 +182,7 @@ class EvidenceReader:
         if member is None:
             raise PeerFailed("it is not registered any more")
         box = self.new_box()
-        wish = EvidenceWish(duel, self.parts.me, box.address, Seconds(int(self.identity.clock.now())))
+        wish = EvidenceWish(duel, self.parts.me, source, box.address, Seconds(int(self.identity.clock.now())))
         body = {
             "duelId": hex_of(duel),
             "judge": hex_of(wish.judge),

@@ -4,16 +4,17 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from node.adapters.keys.sealing import SealedBox
+from node.api.hot import MAX_BODY_BYTES
 from node.audit.rpc import Rpc
 from node.audit.verify import Scope, verify
 from node.audit.web import Web
 from node.core.choices import Choice, canonical_json
-from node.core.duel_chain import Weighed
 from node.core.duel_facts import DuelState
 from node.core.duels import Vote, is_duel
 from node.core.errors import BadVoucher, NotFound, WrongSignature
@@ -23,16 +24,17 @@ from node.core.hashing import keccak
 from node.core.judging.case import Case, Judgement
 from node.core.quality import MOST, SIZE_NAMES, SIZES, Topic
 from node.core.ratings import Finding
-from node.core.types import Address, Amount, Flag, Seconds
+from node.core.types import ZERO32, Address, Amount, Flag, Seconds
 from node.core.wire import hex_of
 from node.ports.duels import SeedOnChain
 from node.ports.routing import Bargain
-from node.services.duel_cases import BYTES_A_TOKEN, SLACK_BYTES, choices_of
-from node.services.duel_evidence import MOST_LETTERS
+from node.services.duel import MOST_AT_ONCE
+from node.services.duel_cases import BYTES_A_TOKEN, MOST_BYTES, SLACK_BYTES, can_be_shown, choices_of
+from node.services.duel_evidence import FETCH, MOST_LETTERS
 from node.services.duel_ratings import MOST_UNSHOWN, Ratings
 from node.services.judging import CHAT
 from node.services.probes import Probe, Probes
-from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, ready
+from tests.duels.court_lab import MODEL, MODEL_ID, CourtLab, LabNode, LabPurchase, ready
 from tests.frauds.auditing import deployment_of, no_pause
 from tests.frauds.serving import Served
 
@@ -178,7 +180,7 @@ async def test_second__nobody_left_to_judge__is_not_bought() -> None:
     await lab.next_epoch()
     await lab.offload(lab.nodes[1])
     assert not lab.bought
-    assert lab.dispatcher.duelling.skipped == {"nobody else serves it": 1}
+    assert lab.dispatcher.duelling.skipped == {"no two answers that judges could be shown": 1}
 
 
 def shown_as(lab: CourtLab, bargain: Bargain, raw: bytes, text: str) -> Bargain:
@@ -220,13 +222,25 @@ async def test_second__either_answer_too_long_for_its_tokens__is_not_duelled(mon
     long = shown_as(lab, bargain, raw, text)
     lab.dispatcher.duelling.note(long)
     await lab.dispatcher.duelling.settle()
-    assert not lab.bought
-    assert lab.dispatcher.duelling.skipped == {"the answer is too long for its tokens": 1}
+    assert len(lab.bought) == 1, "one, to tell the executor's doing from the request's"
+    assert not lab.dispatcher.store.cases
     monkeypatch.setattr(lab, "answered", lambda purchase: long)
     lab.dispatcher.duelling.note(bargain)
     await lab.dispatcher.duelling.settle()
     assert lab.bought
     assert not lab.dispatcher.store.cases
+    assert lab.dispatcher.duelling.skipped.total() == 2
+
+
+def test_can_be_shown__many_tokens__is_bounded_all_the_same() -> None:
+    """Two of them and a request of 8 MiB, sealed and in base64 twice, are what a judge fetches at most."""
+    choices = canonical_json([Choice(0, "a" * MOST_BYTES, "stop")])
+    raw = b'{"choices":[{"index":0,"message":{"content":"%b"},"finish_reason":"stop"}]}' % (b"a" * MOST_BYTES)
+    salt = bytes(32)
+    answer = SimpleNamespace(answer=SimpleNamespace(response_hash=keccak(salt + choices)))
+    receipt = SimpleNamespace(completion_tokens=10**6)
+    assert not can_be_shown(SimpleNamespace(raw=raw, salt=salt, answer=answer, receipt=receipt))  # type: ignore[arg-type]
+    assert FETCH.max_bytes > 16 / 9 * (2 * MOST_BYTES + MAX_BODY_BYTES)
 
 
 async def test_shown__answers_above_the_bound_in_a_row__count_as_convicted_until_one_can_be_shown() -> None:
@@ -250,15 +264,72 @@ async def test_shown__answers_above_the_bound_in_a_row__count_as_convicted_until
     assert (ratings.factor(evader, topic, 0.0), ratings.factor(lab.nodes[2].me, topic, 0.3)) == (1.0, 1.0)
 
 
-async def test_second__answers_above_the_bound__are_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fits", [(True, True), (True, False), (False, True), (False, False)])
+async def test_shown__first_and_second_answer__are_told_of_where_one_can_be_shown(
+    fits: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may ask for blanks that nobody's answer fits, or name one peer alone: no word against any."""
     lab = ready(1.0, 0.0)
     await lab.next_epoch()
     seen: list[tuple[Address, bool]] = []
+    first, second = (node.me for node in lab.nodes[1:3])
     bargain = await lab.offload(lab.nodes[1])
     lab.dispatcher.duelling.shown = lambda executor, is_shown: seen.append((executor, is_shown))
-    monkeypatch.setattr("node.services.duel_cases.SLACK_BYTES", -(10**6))
-    await lab.dispatcher.duelling._buy(bargain, Weighed(lab.nodes[2].me, lab.nodes[2].me, 1))
-    assert seen == [(lab.nodes[2].me, False)]
+    by_executor = dict(zip((first, second), fits, strict=True))
+    monkeypatch.setattr("node.services.duel.can_be_shown", lambda one: by_executor[one.answer.answer.executor])
+    lab.dispatcher.duelling.note(bargain)
+    await lab.dispatcher.duelling.settle()
+    assert seen == ([(first, fits[0]), (second, fits[1])] if any(fits) else [])
+    seen.clear()
+    del lab.qualities[second]
+    lab.dispatcher.duelling.note(bargain)
+    await lab.dispatcher.duelling.settle()
+    assert not seen
+
+
+async def test_note__many_answers_end_at_once__the_due_one_is_duelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of short answers would else hide a due one."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain = await lab.offload(lab.nodes[1])
+    lab.dispatcher.store.cases.clear()
+    duelling, other = lab.dispatcher.duelling, replace(bargain.answer.answer, nonce_commit=ZERO32)
+    not_due = replace(bargain, answer=replace(bargain.answer, answer=other))
+    monkeypatch.setattr("node.services.duel.is_duel", lambda _seed, _id, nonce, _rate: nonce != ZERO32)
+    for _ in range(2 * MOST_AT_ONCE):
+        duelling.note(not_due)
+    duelling.note(bargain)
+    await duelling.settle()
+    assert len(lab.dispatcher.store.cases) == 1
+
+
+async def test_note__more_due_ones_than_are_held_at_once__are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain, duelling = await lab.offload(lab.nodes[1]), lab.dispatcher.duelling
+    monkeypatch.setattr("node.services.duel.MOST_AT_ONCE", 2)
+    for _ in range(5):
+        duelling.note(bargain)
+    await duelling.settle()
+    assert duelling.skipped == {"too many are under way": 3}
+
+
+async def test_settle__a_second_answer_without_an_end__is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an executor that drips keeps a node from stopping, until it is killed."""
+    lab = ready(1.0, 0.0)
+    await lab.next_epoch()
+    bargain, duelling = await lab.offload(lab.nodes[1]), lab.dispatcher.duelling
+    ends = list[str]()
+
+    async def read(_: LabPurchase) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    monkeypatch.setattr(LabPurchase, "read", read)
+    monkeypatch.setattr(LabPurchase, "cancel", lambda _: ends.append("cancelled"))
+    duelling.note(bargain)
+    await asyncio.wait_for(duelling.settle(0.05), 5)
+    assert (ends, duelling._busy) == (["cancelled"], set())
 
 
 async def test_second__nobody_else_serves_the_model__no_duel() -> None:
@@ -422,10 +493,14 @@ async def test_reveal__a_vote_that_is_not_in_the_books__is_not_made_up() -> None
 
 
 # ------------------------------------------------------------------------------------------------------------- evidence
-def wish_of(lab: CourtLab, judge: LabNode, at: int | None = None, key: bytes | None = None) -> dict[str, str]:
+def wish_of(
+    lab: CourtLab, judge: LabNode, at: int | None = None, key: bytes | None = None, holder: LabNode | None = None
+) -> dict[str, str]:
+    """Of the dispatcher, or of another holder."""
     (duel,) = lab.facts
     address = SealedBox().address if key is None else key
-    wish = EvidenceWish(duel, judge.me, address, Seconds(lab.time if at is None else at))
+    asked = (holder or lab.dispatcher).me
+    wish = EvidenceWish(duel, judge.me, asked, address, Seconds(lab.time if at is None else at))
     signature = judge.signer.sign(lab.world.chain.domain.digest(wish.struct_hash()))
     words = {"duelId": hex_of(duel), "judge": hex_of(judge.me), "sealingKey": hex_of(address)}
     return {**words, "at": str(wish.at), "signature": hex_of(signature)}

@@ -15,7 +15,7 @@ from node.core.membership.members import Member
 from node.core.types import Address, Bytes32, Seconds
 from node.core.wire import hex_of
 from node.ports.network import Limits, PeerReply
-from node.services.duel_evidence import COMMIT_PARTS
+from node.services.duel_evidence import COMMIT_PARTS, MOST_LETTERS
 from tests.duels.court_lab import CourtLab, LabNode, ready
 from tests.duels.test_course import judging, seated, wish_of
 
@@ -254,10 +254,32 @@ async def test_judges_desk__a_stranger__is_refused_and_another_judge_served() ->
     holder, other, *_ = bench_of(lab)
     await holder.run()
     with pytest.raises(NotFound, match="no seat"):
-        await holder.desk.answer(wish_of(lab, seated(lab, sits=False)))
+        await holder.desk.answer(wish_of(lab, seated(lab, sits=False), holder=holder))
     with pytest.raises(NotFound, match="holds no evidence"):
-        await other.desk.answer(wish_of(lab, holder))
-    assert (await holder.desk.answer(json.loads(json.dumps(wish_of(lab, other)))))["sealed"]
+        await other.desk.answer(wish_of(lab, holder, holder=other))
+    assert (await holder.desk.answer(json.loads(json.dumps(wish_of(lab, other, holder=holder)))))["sealed"]
+
+
+async def test_duel__the_dispatcher_shows_judges_wishes_to_the_others__they_are_served_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is asked first; with the wish it could use up the letters that other holders have for that judge."""
+    lab, bench = await withheld()
+    holder, real = bench[0], lab.post_json
+
+    async def post_json(member: Member, path: str, body: object, limits: Limits) -> PeerReply:
+        if member.payee == lab.dispatcher.me and body["judge"] != hex_of(holder.me):  # type: ignore[index]
+            held = lab.member(holder.me)
+            assert held is not None
+            for _ in range(MOST_LETTERS):
+                await real(held, path, body, limits)
+        return await real(member, path, body, limits)
+
+    monkeypatch.setattr(lab, "post_json", post_json)
+    await committed(lab)
+    await lab.until_over()
+    (duel,) = lab.facts.values()
+    assert list(duel.votes.values()) == [Vote.FIRST] * JUDGES
 
 
 async def test_tidy__the_end_not_final__is_kept_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
