@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from node.core.choices import Choice
 from node.core.errors import BadRequest
 
@@ -18,6 +20,10 @@ MAX_EVENT_BYTES = 1 << 20
 MAX_CHOICES = 128
 """No OpenAI route answers with more; a larger index is an attack on memory."""
 DONE = "[DONE]"
+SURE_NESTING = 500
+"""Brackets that Python's parser nests wherever it is called: up to 3.12 the caller's own stack counts (threat L4)."""
+EVENT_END = re.compile(rb"\n\r?\n")
+"""A blank line, for both line endings in use, mixed ones too."""
 _LINE_END = re.compile(r"\r\n|\n|\r")  # str.splitlines would also cut at U+2028, which JSON may hold unescaped
 
 
@@ -35,8 +41,18 @@ class SseEvent:
         return self.data == DONE
 
     def chunk(self) -> dict[str, Any] | None:
-        """The JSON object in `data`, or None when there is none."""
-        return None if self.data is None or self.is_done else json_object(self.data)
+        """The JSON object in `data`, or None when there is none.
+
+        What only Python's parser reads (NaN, half a surrogate pair) is read too, unless it may be nested too deep.
+        """
+        if self.data is None or self.is_done:
+            return None
+        try:
+            value = orjson.loads(self.data)
+        except orjson.JSONDecodeError:
+            is_shallow = self.data.count("[") + self.data.count("{") <= SURE_NESTING
+            return json_object(self.data) if is_shallow else None
+        return value if isinstance(value, dict) else None
 
 
 def json_object(text: str | bytes) -> dict[str, Any] | None:
@@ -56,11 +72,13 @@ class SseParser:
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events completed by these bytes, in order."""
+        searched = max(0, len(self._rest) - 2)  # an end may have begun
         self._rest += data
-        events = []
-        while (end := _event_end(self._rest)) is not None:
-            raw, self._rest = self._rest[:end], self._rest[end:]
-            events.append(event_of(raw))
+        events, start = [], 0
+        for gap in EVENT_END.finditer(self._rest, searched):
+            events.append(event_of(self._rest[start : gap.end()]))
+            start = gap.end()
+        self._rest = self._rest[start:]
         if len(self._rest) > MAX_EVENT_BYTES:
             raise BadRequest("an event of this stream has no end", limit=MAX_EVENT_BYTES)
         return events
@@ -69,12 +87,6 @@ class SseParser:
     def rest(self) -> bytes:
         """Bytes of an unfinished event: not empty at the end of a stream that was cut in mid-event."""
         return self._rest
-
-
-def _event_end(data: bytes) -> int | None:
-    """Where the first event ends (after its blank line), for both line endings in use, mixed ones too."""
-    ends = [at + len(gap) for gap in (b"\n\n", b"\n\r\n") if (at := data.find(gap)) >= 0]
-    return min(ends) if ends else None
 
 
 def event_of(raw: bytes) -> SseEvent:

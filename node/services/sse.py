@@ -8,6 +8,7 @@ import re
 
 import orjson
 
+from node.core.assembly import event_of
 from node.core.errors import EngineFailed
 
 MAX_EVENT_BYTES = 1 << 20
@@ -78,11 +79,11 @@ class EventSplitter:
         self._is_tail_begun = self._is_tail_begun or belongs
         return belongs
 
-    def _is_of_tail(self, line: bytes) -> bool:
-        if line in (DONE, b"data:[DONE]"):
+    def _is_of_tail(self, event: bytes) -> bool:
+        if event_of(event).is_done:  # as the payer asks, to whom all ends here, also beside an `event:` line
             self.is_done = True
             return True
-        fields = parse_event(line)
+        fields = parse_event(event)
         if fields is None:
             return False
         if isinstance(fields.get("error"), dict | str):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -99,6 +100,34 @@ def test_parser__cut_in_mid_event__keeps_the_rest():
     parser = SseParser()
     assert parser.feed(b"data: {}\n\ndata: {") != []
     assert parser.rest == b"data: {"
+
+
+def test_parser__blank_lines_only__takes_time_in_proportion():
+    def seconds(size: int) -> float:
+        begun = time.process_time()
+        SseParser().feed(b"\n\n" * size)
+        return time.process_time() - begun
+
+    assert seconds(1 << 16) < 2 * 8 * seconds(1 << 13) + 0.1
+
+
+@pytest.mark.parametrize("more", ["", ',"nan":NaN'])
+def test_chunk__nested_deep__is_the_same_however_deep_the_reader_stands(more: str):
+    def deep(frames: int) -> object:
+        return deep(frames - 1) if frames else event.chunk() is None
+
+    event = event_of(f'data: {{"x":{"[" * 700}{"]" * 700}{more}}}\n\n'.encode())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    try:
+        assert deep(400) == deep(0)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_chunk__half_a_surrogate_pair_or_no_number__is_read():
+    chunk = event_of(b'data: {"a":"\\ud83d","b":Infinity}\n\n').chunk()
+    assert chunk == {"a": "\ud83d", "b": float("inf")}
 
 
 def test_json_object__nested_too_deep_for_the_parser__is_none():

@@ -1,9 +1,7 @@
 """Splitting an engine's stream: what passes on, what is held, whatever the borders."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
-from typing import Any
 
 import orjson
 import pytest
@@ -56,6 +54,15 @@ def test_splitter__carriage_returns__read_as_plain_lines(cuts: list[int]) -> Non
     passed, splitter = feed_all([stream[a:b] for a, b in pairwise(edges)])
     assert passed == ROLE + HELLO + STOP
     assert splitter.is_done
+
+
+@pytest.mark.parametrize("end", [b"event: x\ndata: [DONE]\n\n", b": x\rdata:[DONE]\n\n"])
+def test_splitter__end_beside_another_field__ends_it_where_the_payers_answer_ends(end: bytes) -> None:
+    passed, splitter = feed_all([ROLE + HELLO + end + STOP])
+    assert (passed, splitter.is_done) == (ROLE + HELLO, True)
+    payer = Meter()
+    assert payer.feed(ROLE + HELLO + end + STOP) == ROLE + HELLO
+    assert payer.is_done
 
 
 def test_splitter__error_event__is_held_with_what_follows() -> None:
@@ -205,19 +212,26 @@ def usual(text: bytes, other: bytes = b"x", more: bytes = b"") -> bytes:
     return b'data: {"id":"1","other":"' + other + b'","choices":' + choices + more + b"}\n\n"
 
 
-def read(chunks: Callable[[], Iterable[Mapping[str, Any]]]) -> object:
-    """What becomes of them, a refusal included."""
-    assembler = Assembler()
-    try:
-        for chunk in chunks():
-            assembler.feed(chunk)
-    except (BadRequest, EngineFailed) as exc:
-        return type(exc)
+def seen(assembler: Assembler) -> object:
     return assembler.choices(), assembler.is_finished, assembler.usage, assembler.error
 
 
-def read_one_by_one(events: list[bytes]) -> object:
-    return read(lambda: [chunk for event in events for chunk in parse_events(event)])
+def read(block: bytes) -> object:
+    """What a node makes of it; None where it refuses."""
+    assembler = Assembler()
+    try:
+        for chunk in read_events(block):
+            assembler.feed(chunk)
+    except (BadRequest, EngineFailed):
+        return None
+    return seen(assembler)
+
+
+def read_by_payer(block: bytes) -> object:
+    """One by one; None where the payer refuses."""
+    payer = Meter()
+    payer.feed(block)
+    return None if payer.problem else seen(payer.assembler)
 
 
 @given(
@@ -226,14 +240,14 @@ def read_one_by_one(events: list[bytes]) -> object:
     st.sampled_from([True, False]),
     st.lists(st.tuples(st.integers(0, 90), st.sampled_from(ODD)), max_size=4),
 )
-def test_read_events__usual_and_odd_ones_mixed__as_read_one_by_one(
+def test_read_events__usual_and_odd_ones_mixed__as_the_payer_reads_them(
     texts: list[str], other: bytes, is_ascii: object, odd: list[tuple[int, bytes]]
 ) -> None:
     raw = [json.dumps(text, ensure_ascii=bool(is_ascii))[1:-1].encode("utf-8", "surrogatepass") for text in texts]
     events = [usual(text, other.replace(b"%d", b"%02d" % place)) for place, text in enumerate([b"ab"] * 60 + raw)]
     for place, event in odd:
         events.insert(place, event)
-    assert read(lambda: read_events(b"".join(events))) == read_one_by_one(events)
+    assert read(b"".join(events)) == read_by_payer(b"".join(events))
 
 
 @pytest.mark.parametrize("other", [b"x", b"%03d"])
@@ -279,7 +293,36 @@ def keyed(more: bytes) -> list[bytes]:
         [A] * 60 + [A.replace(b'"finish_reason":null', b'"finish_reason":"stop"'), B],
         [usual(b"a", b"x", b',"usage":{"completion_tokens":1}')] * 60,
         [usual(b"a", b"x", b',"error":null')] * 60,
+        [A.replace(b',"choices"', b',\n"choices"')] * 60,
+        [A.replace(b',"choices"', b',\r"choices"')] * 60,
+        [A.replace(b"data: ", b"data: \n")] * 60,
+        [A] * 60 + [A[:-1] + b"\r\n" + B, A],
     ],
 )
-def test_read_events__events_made_to_look_usual__as_read_one_by_one(events: list[bytes]) -> None:
-    assert read(lambda: read_events(b"".join(events))) == read_one_by_one(events)
+def test_read_events__events_made_to_look_usual__as_the_payer_reads_them(events: list[bytes]) -> None:
+    assert read(b"".join(events)) == read_by_payer(b"".join(events))
+
+
+def after_a_line(end: bytes) -> bytes:
+    """The payer reads no more of an event than its lines of data: here the first of each, A and B."""
+    return A[:-2] + end + b"," + usual(b"more")[6:-3] + b',"k":[1\n\n' + B[:-2] + end + b"]}\n\n"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        after_a_line(b"\n"),
+        after_a_line(b"\r"),
+        A[:-2] + b"," + B[6:] + b'data: {"k":[{}\n\ndata: {}]}\n\n',
+        A[:-2] + b",9007199254740993," + B[6:] + b'data: {"k":[{}\n\ndata: {}]}\n\n',
+        A[:-2] + b",9007199254740993.0," + B[6:] + b'data: {"k":[{}\n\ndata: {}]}\n\n',
+        A[:-2] + b",9.007199254740993e15," + B[6:] + b'data: {"k":[{}\n\ndata: {}]}\n\n',
+        A[:-2] + b"\x0b\n\n",
+        A.replace(b',"choices"', b',\n"choices"') + B,
+        A[:-1] + b"\r\n" + B,
+        A + A[:-3] + b',"deep":' + b"[" * 1_000 + b"]" * 1_000 + b"}\n\n",
+        A + A[:-3] + b',"deep":' + b"[" * 1_000 + b"]" * 1_000 + b',"nan":NaN}\n\n',
+    ],
+)
+def test_read_events__one_parse_would_see_other_events__as_the_payer_reads_them(block: bytes) -> None:
+    assert read(block) == read_by_payer(block)
