@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IDuels, MemberState} from "../../src/interfaces/IDuels.sol";
 import {DuelsFixture} from "../base/DuelsFixture.sol";
+import {FeeToken} from "../base/Tokens.sol";
 
 /// @notice Every branch of `Purse.sol`, `Members.sol` and `Seeds.sol`, named as in `trees/`.
 contract DuelsMembersTest is DuelsFixture {
@@ -15,6 +16,15 @@ contract DuelsMembersTest is DuelsFixture {
     function test_fund__zeroAmount__reverts() public {
         vm.expectRevert(IDuels.Duels_ZeroAmount.selector);
         court.fund(payer, 0);
+    }
+
+    function test_fund__currencyKeepsAPart__reverts() public {
+        vm.etch(address(currency), address(new FeeToken()).code);
+        currency.mint(payer, 1000);
+        vm.startPrank(payer);
+        currency.approve(address(court), 1000);
+        vm.expectRevert(abi.encodeWithSelector(IDuels.Duels_AmountMismatch.selector, 1000, 990));
+        court.fund(payer, 1000);
     }
 
     function test_fund__byAnybody__addsToTheAccount() public {
