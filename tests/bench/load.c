@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_ROOM = 16384, READ_ROOM = 1 << 18, EVENTS = 512, STAMP = 21 };
+enum { HEAD_ROOM = 16384, READ_ROOM = 1 << 18, EVENTS = 512 };
 enum { HEAD, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER };
 
 typedef struct {
@@ -42,7 +42,7 @@ static int poller;
 static char *requests;
 static size_t requests_size, requests_at;
 static int is_once, is_used_up, is_measuring;
-static Samples latency, first_byte, stamp_age;
+static Samples latency, first_byte;
 static long done, failed, reconnected, events, not_ok;
 
 static int64_t now_ns(void) {
@@ -117,27 +117,6 @@ static void send_request(Connection *c, int64_t sent_at) {
     }
 }
 
-static void read_stamps(char *bytes, int count) {
-    int64_t now = 0;
-    char *end = bytes + count;
-    while (end - bytes >= STAMP && (bytes = memmem(bytes, end - bytes, "@@", 2)) && end - bytes >= STAMP) {
-        int64_t stamp = 0;
-        int is_whole = 1;
-        for (int i = 2; i < STAMP; i++) {
-            if (bytes[i] < '0' || bytes[i] > '9') {
-                is_whole = 0;
-                break;
-            }
-            stamp = stamp * 10 + (bytes[i] - '0');
-        }
-        if (is_whole && is_measuring) {
-            if (!now) now = now_ns();
-            keep(&stamp_age, (now - stamp) / 1e3);
-        }
-        bytes += is_whole ? STAMP : 2;
-    }
-}
-
 static void read_body(Connection *c, char *bytes, int count) {
     if (count <= 0) return;
     if (!c->has_body) {
@@ -145,7 +124,6 @@ static void read_body(Connection *c, char *bytes, int count) {
         if (is_measuring) keep(&first_byte, (now_ns() - c->sent_at) / 1e3);
     }
     for (char *at = bytes; (at = memchr(at, '\n', bytes + count - at)); at++) c->lines++;
-    read_stamps(bytes, count);
 }
 
 static void finish(Connection *c) {
@@ -285,13 +263,12 @@ static void push_due(Backlog *backlog, double *next, double gap, int64_t now) {
 static void report(double seconds, double cpu) {
     qsort(latency.items, latency.count, sizeof(double), compare);
     qsort(first_byte.items, first_byte.count, sizeof(double), compare);
-    qsort(stamp_age.items, stamp_age.count, sizeof(double), compare);
     printf("{\"seconds\":%.3f,\"done\":%ld,\"per_second\":%.1f,\"failed\":%ld,\"not_ok\":%ld,\"reconnected\":%ld,"
            "\"latency_p50\":%.1f,\"latency_p90\":%.1f,\"latency_p99\":%.1f,\"first_byte_p50\":%.1f,\"first_byte_p99\":%.1f,"
-           "\"events\":%ld,\"event_age_p50\":%.1f,\"event_age_p99\":%.1f,\"used_up\":%s,\"client_cpu_seconds\":%.3f}\n",
+           "\"events\":%ld,\"used_up\":%s,\"client_cpu_seconds\":%.3f}\n",
            seconds, done, done / seconds, failed, not_ok, reconnected, quantile(&latency, .5), quantile(&latency, .9),
            quantile(&latency, .99), quantile(&first_byte, .5), quantile(&first_byte, .99), events,
-           quantile(&stamp_age, .5), quantile(&stamp_age, .99), is_used_up ? "true" : "false", cpu);
+           is_used_up ? "true" : "false", cpu);
 }
 
 int main(int argc, char **argv) {

@@ -3,8 +3,8 @@
  *   stub PORT
  *
  * Read from a body: "stream":true, "max_tokens":N (events of the stream), "seed":G (microseconds between events, 0 = all
- * at once), "include_usage":true (a usage event before [DONE]). Every event adds one word and carries, as its fingerprint,
- * the time it was written ("@@" and 19 digits of nanoseconds), so that the load generator can measure its way.
+ * at once), "include_usage":true (a usage event before [DONE]). Every event adds one word, and
+ * nothing else differs from event to event, as with vLLM.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -111,9 +111,9 @@ static int put_event(char *out, const char *delta, const char *finish) {
     char event[768];
     int count = snprintf(event, sizeof event,
                          "data: {\"id\":\"chatcmpl-123456789012345678901234\",\"object\":\"chat.completion.chunk\","
-                         "\"created\":1760000000,\"model\":\"stub\",\"system_fingerprint\":\"@@%019lld\","
+                         "\"created\":1760000000,\"model\":\"stub\",\"system_fingerprint\":\"fp_000000000000000000\","
                          "\"choices\":[{\"index\":0,\"delta\":{%s},\"logprobs\":null,\"finish_reason\":%s}]}\n\n",
-                         (long long)now_ns(), delta, finish);
+                         delta, finish);
     return sprintf(out, "%x\r\n%s\r\n", count, event);
 }
 
